@@ -1,0 +1,158 @@
+"""The three distributions of a VAE: the posterior q(z|x), the prior p(z), the likelihood p(x|z).
+
+The model knows them only through the methods below, so another family joins by standing here and being
+named in `POSTERIORS` or `LIKELIHOODS`; no line of the model changes.
+
+    posterior    heads: the names of the encoder's outputs (each (B, L)), handed on in that order
+                 noise(rng, shape), sample(*heads, eps), sample_backward(dz, *heads, eps) -> one d per head
+                 kl(*heads), kl_backward(dkl, *heads) -> one d per head
+                 log_prob(z, *heads), score(z, *heads) -> one d per head
+    prior        sample(rng, n, latent_dim), log_prob(z)
+    likelihood   parameters(data_dim, dtype): its own learned arrays by name, often none
+                 nll(outputs, x, params), nll_backward(dnll, outputs, x, params) -> doutputs, dparams
+                 mean(outputs), sample(outputs, params, rng), support: the interval that x must lie in
+
+Each takes the namespace of operations (`ops` or `kernels`) when it is made, and holds nothing else but
+its settings: no activations, no noise, no parameters.
+"""
+
+import math
+from functools import partial
+
+import numpy as np
+
+from . import arguments
+
+VARIANCES = ("fixed", "shared", "pixel")
+
+
+class GaussianPosterior:
+    """q(z|x) = N(mu, exp(logvar)), independent latents; its KL is to the standard normal prior."""
+
+    heads = ("mu", "logvar")
+
+    def __init__(self, ops):
+        self.ops = ops
+
+    def noise(self, rng, shape, dtype=np.float64):
+        """eps ~ N(0, 1): what `sample` turns into z."""
+        real = np.float32 if np.dtype(dtype) == np.float32 else np.float64
+        return rng.standard_normal(shape, dtype=real).astype(dtype, copy=False)
+
+    def sample(self, mu, logvar, eps):
+        return self.ops.gaussian_sample(mu, logvar, eps)
+
+    def sample_backward(self, dz, mu, logvar, eps):
+        return self.ops.gaussian_sample_backward(dz, mu, logvar, eps)
+
+    def kl(self, mu, logvar):
+        return self.ops.gaussian_kl(mu, logvar)
+
+    def kl_backward(self, dkl, mu, logvar):
+        return self.ops.gaussian_kl_backward(dkl, mu, logvar)
+
+    def log_prob(self, z, mu, logvar):
+        return self.ops.gaussian_log_prob(z, mu, logvar)
+
+    def score(self, z, mu, logvar):
+        return self.ops.gaussian_score(z, mu, logvar)
+
+
+class StandardNormal:
+    """p(z) = N(0, I)."""
+
+    def __init__(self, ops):
+        self.ops = ops
+
+    def sample(self, rng, n, latent_dim):
+        return rng.standard_normal((n, latent_dim))  # (n, L)
+
+    def log_prob(self, z):
+        """z (B, L) or (S, B, L) -> (B,) or (S, B)."""
+        zero = np.zeros(z.shape[-2:], z.dtype)
+        return self.ops.gaussian_log_prob(z, zero, zero)
+
+
+class Bernoulli:
+    """p(x|z) = prod_d p_d^x_d (1 - p_d)^(1 - x_d), with p = sigmoid(logits).
+
+    A probability only for x in {0, 1}. On grey pixels in (0, 1) the same formula is a cross-entropy, a
+    usable loss but not a likelihood; its numbers compare with nothing else.
+    """
+
+    support = (0.0, 1.0)
+
+    def __init__(self, ops):
+        self.ops = ops
+
+    def parameters(self, data_dim, dtype):
+        return {}
+
+    def nll(self, logits, x, params):
+        return self.ops.bernoulli_nll(logits, x)
+
+    def nll_backward(self, dnll, logits, x, params):
+        return self.ops.bernoulli_nll_backward(dnll, logits, x), {}
+
+    def mean(self, logits):
+        return self.ops.activation_forward(logits, "sigmoid")
+
+    def sample(self, logits, params, rng):
+        mean = self.mean(logits)
+        return (rng.random(mean.shape) < mean).astype(mean.dtype)
+
+    def bias_for_mean(self, mean):
+        """The output bias at which the decoder says `mean`: its logit, held off 0 and 1."""
+        p = np.clip(mean, 1e-3, 1 - 1e-3)
+        return np.log(p / (1 - p))
+
+
+class Gaussian:
+    """p(x|z) = N(mean, exp(logvar)), with the variance outside the decoder network.
+
+    variance  "fixed" at exp(logvar); "shared": one learned log-variance for all pixels, started at
+              `logvar`; "pixel": one learned log-variance for each.
+    """
+
+    support = (-math.inf, math.inf)
+
+    def __init__(self, ops, variance="fixed", logvar=0.0):
+        self.ops = ops
+        self.variance = arguments.one_of("variance", variance, VARIANCES)
+        self.logvar = arguments.number("logvar", logvar)
+
+    def parameters(self, data_dim, dtype):
+        sizes = {"shared": 1, "pixel": data_dim}
+        if self.variance == "fixed":
+            return {}
+        return {"output.logvar": np.full(sizes[self.variance], self.logvar, dtype)}
+
+    def nll(self, mean, x, params):
+        return self.ops.gaussian_nll(mean, self._logvar(mean, params), x)
+
+    def nll_backward(self, dnll, mean, x, params):
+        dmean, dlogvar = self.ops.gaussian_nll_backward(dnll, mean, self._logvar(mean, params), x)
+        return dmean, {"output.logvar": dlogvar} if "output.logvar" in params else {}
+
+    def mean(self, mean):
+        return mean
+
+    def sample(self, mean, params, rng):
+        std = self.ops.gaussian_std(self._logvar(mean, params))
+        return (mean + std * rng.standard_normal(mean.shape)).astype(mean.dtype)
+
+    def bias_for_mean(self, mean):
+        return mean
+
+    def _logvar(self, mean, params):
+        fixed = np.full(1, self.logvar, mean.dtype)
+        return params.get("output.logvar", fixed)
+
+
+POSTERIORS = {"gaussian": GaussianPosterior}
+LIKELIHOODS = {
+    "bernoulli": Bernoulli,
+    "gaussian": Gaussian,
+    "gaussian-shared": partial(Gaussian, variance="shared"),
+    "gaussian-pixel": partial(Gaussian, variance="pixel"),
+}

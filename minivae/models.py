@@ -1,0 +1,227 @@
+"""The VAE: parameters in one dictionary, one forward walk, one backward walk that mirrors it.
+
+    x -> encoder -> mu, logvar -> z = mu + std * eps -> decoder -> logits -> nll;   loss = nll + beta kl
+
+The walk is written once, in `forward` and `backward`. The model holds parameters and settings only; what
+the forward pass computed travels in a `Trace` that its caller holds, and the noise is always passed in.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from . import arguments, backends, layers
+from .distributions import LIKELIHOODS, POSTERIORS, StandardNormal
+from .ops import ACTIVATIONS
+
+DTYPES = ("float32", "float64", "complex128")
+
+
+class Terms(NamedTuple):
+    """The loss and its two terms, nats per example: loss = nll + beta * kl."""
+
+    loss: float
+    nll: float
+    kl: float
+
+
+class Trace(NamedTuple):
+    """What a forward pass computed and a backward pass needs. S stands only where eps had it."""
+
+    x: np.ndarray  # (B, D)
+    eps: np.ndarray  # (B, L) or (S, B, L)
+    heads: tuple  # mu, logvar: (B, L) each
+    outputs: np.ndarray  # logits or means: (B, D) or (S, B, D)
+    nll: np.ndarray  # (B,) or (S, B)
+    kl: np.ndarray  # (B,)
+    caches: dict  # layer name -> cache of its dense_forward
+
+
+class VAE:
+    """Variational autoencoder (Kingma and Welling 2014) with any number of hidden layers.
+
+    data_dim, latent_dim   D and L
+    hidden                 widths of the encoder's hidden layers; the decoder has them in reverse
+    activation             of the hidden layers: identity, relu, tanh, softplus or sigmoid
+    likelihood             "bernoulli", "gaussian" (unit variance), "gaussian-shared" or "gaussian-pixel"
+                           (one learned log-variance for all pixels, or for each); or a class of your own
+                           with the methods that `distributions` lists
+    backend                "numba", "numpy", or any namespace with the functions of `ops`
+    dtype                  float32 to train, float64 to check; complex128 for complex steps ("numpy" only)
+    seed                   int or Generator, for the weights: Glorot uniform; biases start at zero
+    posterior              "gaussian", or a class of your own
+    """
+
+    def __init__(
+        self,
+        data_dim=784,
+        latent_dim=20,
+        hidden=(400,),
+        activation="relu",
+        likelihood="bernoulli",
+        backend="numba",
+        dtype=np.float32,
+        seed=0,
+        posterior="gaussian",
+    ):
+        self.data_dim = arguments.integer("data_dim", data_dim)
+        self.latent_dim = arguments.integer("latent_dim", latent_dim)
+        self.hidden = layers.widths("hidden", hidden)
+        self.activation = arguments.one_of("activation", activation, ACTIVATIONS)
+        self.dtype = _dtype(dtype)
+        if self.dtype.kind == "c" and backend == "numba":
+            raise ValueError('dtype complex128 needs backend="numpy": the kernels compute in real numbers')
+        self.ops = backends.namespace(backend)
+        self.posterior = _family("posterior", posterior, POSTERIORS)(self.ops)
+        self.likelihood = _family("likelihood", likelihood, LIKELIHOODS)(self.ops)
+        self.prior = StandardNormal(self.ops)
+        self.encoder = tuple(f"encoder{i + 1}" for i in range(len(self.hidden)))
+        self.decoder = tuple(f"decoder{i + 1}" for i in range(len(self.hidden)))
+        self.params = self._initial_parameters(seed)
+
+    def _initial_parameters(self, seed):
+        down = (self.data_dim, *self.hidden)
+        up = (self.latent_dim, *self.hidden[::-1], self.data_dim)
+        heads = dict.fromkeys(self.posterior.heads, (down[-1], self.latent_dim))
+        shapes = layers.shapes(self.encoder, down) | heads | layers.shapes((*self.decoder, "output"), up)
+        params = layers.glorot_uniform(shapes, _generator(seed), self.dtype)
+        return params | self.likelihood.parameters(self.data_dim, self.dtype)
+
+    def start_output_at(self, pixel_mean):
+        """Set the output bias so that an untrained decoder says `pixel_mean` (D,), about.
+
+        It saves the first steps, which would learn just that (Burda et al. 2015, appendix).
+        """
+        pixel_mean = arguments.cast("pixel_mean", pixel_mean, np.float64, *self.likelihood.support)
+        arguments.shape("pixel_mean", pixel_mean, (self.data_dim,))
+        self.params["output.b"][...] = self.likelihood.bias_for_mean(pixel_mean)
+
+    # -------------------------------------------------------------------------- the two walks
+
+    def forward(self, x, eps, beta=1.0):
+        """x (B, D), eps (B, L) or (S, B, L) -> Terms, Trace.
+
+        loss = mean over b of ( mean over s of nll_sb + beta * kl_b ), the negative ELBO at beta = 1.
+        """
+        beta = arguments.number("beta", beta, at_least=0)
+        x, eps = self._data(x), self._noise(eps, len(x))
+        with np.errstate(over="ignore", invalid="ignore"):  # told below, by name
+            caches = {}
+            heads = self._encode(x, caches)  # mu, logvar: (B, L) each
+            z = self.posterior.sample(*heads, eps)  # like eps
+            rows = z.reshape(-1, self.latent_dim)  # (S * B, L): samples are more rows to the decoder
+            outputs = self._decode(rows, caches).reshape(*z.shape[:-1], self.data_dim)
+            nll = self.likelihood.nll(outputs, x, self.params)  # (B,) or (S, B)
+            kl = self.posterior.kl(*heads)  # (B,)
+            nll_mean, kl_mean = _mean(nll), _mean(kl)
+        terms = Terms(nll_mean + beta * kl_mean, nll_mean, kl_mean)
+        for name in ("nll", "kl", "loss"):
+            if not np.isfinite(getattr(terms, name)):
+                raise ValueError(f"the loss is not finite: {name} is {getattr(terms, name)}")
+        return terms, Trace(x, eps, heads, outputs, nll, kl, caches)
+
+    def backward(self, trace, beta=1.0):
+        """The derivatives of the loss by every parameter, in the order of `params`."""
+        x, eps, heads, outputs, nll, kl, caches = trace
+        grads = {}
+        dnll = np.full(nll.shape, 1 / nll.size, self.dtype)
+        dkl = np.full(kl.shape, beta / kl.size, self.dtype)
+        doutputs, dlikelihood = self.likelihood.nll_backward(dnll, outputs, x, self.params)
+        doutputs = doutputs.reshape(-1, self.data_dim)  # (S * B, D)
+        drows = layers.backward(self.ops, (*self.decoder, "output"), doutputs, caches, grads)
+        dz = drows.reshape(eps.shape)
+        # each head is reached on two ways: through z into the nll, and straight into the kl
+        through_z = self.posterior.sample_backward(dz, *heads, eps)
+        through_kl = self.posterior.kl_backward(dkl, *heads)
+        dheads = [from_z + from_kl for from_z, from_kl in zip(through_z, through_kl, strict=True)]
+        dh = 0
+        for head, dhead in zip(self.posterior.heads, dheads, strict=True):
+            dh = dh + layers.backward(self.ops, (head,), dhead, caches, grads)  # (B, H)
+        layers.backward(self.ops, self.encoder, dh, caches, grads, input_gradient=False)
+        grads.update(dlikelihood)
+        return {name: grads[name] for name in self.params}
+
+    def loss(self, x, eps, beta=1.0):
+        """The forward pass alone -> Terms."""
+        return self.forward(x, eps, beta)[0]
+
+    def loss_and_grads(self, x, eps, beta=1.0):
+        """x (B, D), eps (B, L) or (S, B, L) -> Terms (floats, nats per example), grads like params.
+
+        Raises ValueError for a wrong shape, a non-finite or unsupported entry, or a loss not finite.
+        """
+        terms, trace = self.forward(x, eps, beta)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return terms, self.backward(trace, beta)
+
+    # -------------------------------------------------------------------------- what a trained model does
+
+    def encode(self, x):
+        """x (B, D) -> mu, logvar (B, L) of q(z|x)."""
+        return self._encode(self._data(x), {})
+
+    def decode(self, z):
+        """z (N, L) -> what the likelihood takes, (N, D): logits for Bernoulli, means for Gaussian."""
+        return self._decode(self._matrix("z", z, self.latent_dim), {})
+
+    def mean(self, z):
+        """E[x|z]: z (N, L) -> pixel means (N, D)."""
+        return self.likelihood.mean(self.decode(z))
+
+    def sample(self, n, rng):
+        """Draw z from the prior and decode it -> pixel means (n, D)."""
+        return self.mean(self.prior.sample(rng, arguments.integer("n", n), self.latent_dim))
+
+    def reconstruct(self, x):
+        """E[x|z] at z = mu(x): x (B, D) -> pixel means (B, D)."""
+        return self.mean(self.encode(x)[0])
+
+    def _encode(self, x, caches):
+        h = layers.forward(self.ops, self.params, self.encoder, x, self.activation, caches)  # (B, H)
+        heads = self.posterior.heads
+        return tuple(layers.forward(self.ops, self.params, (n,), h, "identity", caches) for n in heads)
+
+    def _decode(self, z, caches):
+        h = layers.forward(self.ops, self.params, self.decoder, z, self.activation, caches)  # (N, H)
+        return layers.forward(self.ops, self.params, ("output",), h, "identity", caches)  # (N, D)
+
+    def _matrix(self, name, array, columns, support=()):
+        array = arguments.numeric(name, array)
+        if arguments.rank(name, array, 2, f"(B, {columns})")[1] != columns:
+            raise ValueError(f"{name} must have shape (B, {columns}), got {arguments.describe(array)}")
+        return arguments.cast(name, array, self.dtype, *support)
+
+    def _data(self, x):
+        return self._matrix("x", x, self.data_dim, self.likelihood.support)
+
+    def _noise(self, eps, batch):
+        eps = arguments.numeric("eps", eps)
+        arguments.samples_of("eps", eps, (batch, self.latent_dim))
+        return arguments.cast("eps", eps, self.dtype)
+
+
+def _mean(per_example):
+    """The mean as a Python number, summed in double precision."""
+    return per_example.astype(np.promote_types(per_example.dtype, np.float64)).mean().item()
+
+
+def _dtype(dtype):
+    try:
+        dtype = np.dtype(dtype)
+    except TypeError:
+        dtype = None
+    if dtype is None or dtype.name not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {arguments.describe(dtype)}")
+    return dtype
+
+
+def _generator(seed):
+    if isinstance(seed, np.random.Generator):
+        return seed
+    return np.random.default_rng(arguments.integer("seed", seed, at_least=0))
+
+
+def _family(name, family, known):
+    if callable(family):
+        return family
+    return known[arguments.one_of(name, family, known)]
