@@ -1,0 +1,101 @@
+"""The words of the command line: every command, every option, and how each is read.
+
+The options of `train` are made from the fields of `Config`, so that neither can have one the other lacks.
+"""
+
+import argparse
+import dataclasses
+
+from .config import Config
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
+def parser():
+    """The commands and their options; those of `train` are made from the fields of Config."""
+    root = Parser("python -m minivae", description="Variational autoencoders, taught by doing them by hand.")
+    commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    train_parser = _command(commands, "train", "train a VAE and leave a run folder")
+    settings = train_parser.add_argument_group("what to train")
+    for field in dataclasses.fields(Config):
+        flag = "--" + field.name.replace("_", "-")
+        settings.add_argument(flag, help=_help(field), **_kind(field), default=argparse.SUPPRESS)
+    where = train_parser.add_argument_group("where and how")
+    where.add_argument("--out", metavar="DIR", help="the run folder (default: the next number under runs/)")
+    where.add_argument("--overwrite", action="store_true", help="replace the run in --out")
+    where.add_argument("--resume", metavar="RUN", help="go on with a run that was cut off, to the same bits")
+    _threads(where)
+
+    own = "default: the run's own test draws"
+    sub = _run_command(commands, "sample", "draw images from the prior", 0, "default: 0")
+    _picture(sub, "sample", 100)
+    text = "send test images through encoder and decoder"
+    sub = _run_command(commands, "reconstruct", text, 0, "default: 0")
+    _picture(sub, "reconstruct", 12)
+    text = "measure the ELBO and log p(x) on the test set"
+    sub = _run_command(commands, "evaluate", text, None, own)
+    text = "importance samples for log p(x), 0 for none (default: %(default)s)"
+    sub.add_argument("--samples", metavar="K", type=int, default=100, help=text)
+    return root
+
+
+def _command(commands, name, text):
+    sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    sub.set_defaults(command=name)
+    return sub
+
+
+def _run_command(commands, name, text, seed, meaning):
+    sub = _command(commands, name, text)
+    sub.add_argument("run", metavar="RUN", help="a run folder, such as runs/1")
+    sub.add_argument("--seed", metavar="N", type=int, default=seed, help=f"seed of the draws ({meaning})")
+    _threads(sub)
+    return sub
+
+
+def _picture(sub, name, count):
+    sub.add_argument("-n", metavar="N", type=int, default=count, help="how many (default: %(default)s)")
+    sub.add_argument("--out", metavar="FILE", help=f"the PNG to write (default: RUN/{name}.png)")
+
+
+def _threads(group):
+    group.add_argument(
+        "--threads", metavar="N", type=int, help="threads for the numba backend (default: all)"
+    )
+
+
+def _help(field):
+    text, choices, default = field.metadata["help"], field.metadata["choices"], field.default
+    if field.name == "hidden":
+        default = ",".join(map(str, default))
+    names = f" [{' | '.join(choices)}]" if choices else ""
+    return text + names + ("" if default is None else f" (default: {default})")
+
+
+def _kind(field):
+    """How one field of Config is read from a word on the command line."""
+    if field.metadata["choices"]:
+        return {"metavar": "NAME", "choices": field.metadata["choices"]}
+    if field.name == "hidden":
+        return {"metavar": "WIDTHS", "type": hidden_widths}
+    if field.name == "data":
+        return {"metavar": "FILE"}
+    return {"metavar": "N" if field.type is int else "X", "type": field.type}
+
+
+def hidden_widths(text):
+    """ "400" -> (400,), "200,200" -> (200, 200), "none" -> ()."""
+    if text == "none":
+        return ()
+    try:
+        return tuple(int(width) for width in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected widths such as 400 or 200,200, or none; got {text!r}"
+        ) from None
