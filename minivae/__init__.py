@@ -49,6 +49,8 @@ _HOME = {
     "Run": "runs",
     "load_model": "runs",
     "train": "training",
+    "set_threads": "kernels",
+    "get_threads": "kernels",
 }
 _MODULES = ("ops", "kernels", "distributions", "models", "optimizers", "data", "evaluation", "plots")
 

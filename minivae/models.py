@@ -134,9 +134,10 @@ class VAE:
         through_z = self.posterior.sample_backward(dz, *heads, eps)
         through_kl = self.posterior.kl_backward(dkl, *heads)
         dheads = [from_z + from_kl for from_z, from_kl in zip(through_z, through_kl, strict=True)]
-        dh = 0
+        dh = None  # (B, H): every head adds its part
         for head, dhead in zip(self.posterior.heads, dheads, strict=True):
-            dh = dh + layers.backward(self.ops, (head,), dhead, caches, grads)  # (B, H)
+            part = layers.backward(self.ops, (head,), dhead, caches, grads)
+            dh = part if dh is None else np.add(dh, part, out=dh)
         layers.backward(self.ops, self.encoder, dh, caches, grads, input_gradient=False)
         grads.update(dlikelihood)
         return {name: grads[name] for name in self.params}

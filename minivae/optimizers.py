@@ -53,9 +53,11 @@ class Optimizer:
             arguments.shape(f"grads[{name!r}]", grads[name], param.shape)
         self.t += 1
         for name, param in params.items():
-            memory = [
-                self.state.setdefault(f"{kind}/{name}", np.zeros_like(param)) for kind in self.remembers
-            ]
+            keys = [f"{kind}/{name}" for kind in self.remembers]
+            for key in keys:
+                if key not in self.state:
+                    self.state[key] = np.zeros_like(param)
+            memory = [self.state[key] for key in keys]
             self._update(param, grads[name], *memory)
 
     def _recurrence(self, name):

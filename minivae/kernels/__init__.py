@@ -1,20 +1,24 @@
 """The same text as `ops`, made fast: numba twins with the same names and signatures.
 
 Each public function checks its arguments as its twin does, lays its operands out in memory and calls a
-compiled loop below it. A loop is what you would write in C: no temporaries, one pass over memory, rows or
-tiles shared among threads. No sum is ever split among threads, so that a result has the same bits on one
-thread or on many.
+compiled loop below it. No sum is ever split among threads and none is reordered, so that a result has the
+same bits on one thread or on many. Read them in this order:
 
-    compiled      how a loop is compiled, threads, what it may be fed
-    matmul        the matrix product for any strides
-    dense         bias, activation and their derivatives around the product
+    threads       how many threads share a kernel, and why one kernel runs at a time
+    compiled      how a loop is compiled, and where the result is kept
+    memory        arrays for results, without asking the system in every step
+    operands      what a kernel may be fed
+    vectors       what a plain loop cannot say: vectors that stay in registers
+    elementary    exp, log1p, tanh, sigmoid, softplus as arithmetic that vectorises
+    tiles         the fast matrix product: panels, register tiles, all cores
+    matmul        the product told from its beginning: naive, blocked, fast
+    dense         the product with its neighbours
     likelihoods   Bernoulli and Gaussian nll
     gaussian      the posterior: sample, kl, log_prob, score
     updates       the optimizers' recurrences
 """
 
 from ..ops import gaussian_std, sum_to_shape
-from .compiled import set_threads
 from .dense import activation_backward, activation_forward, dense_backward, dense_forward
 from .gaussian import (
     gaussian_kl,
@@ -26,6 +30,7 @@ from .gaussian import (
 )
 from .likelihoods import bernoulli_nll, bernoulli_nll_backward, gaussian_nll, gaussian_nll_backward
 from .matmul import matmul
+from .threads import get_threads, set_threads
 from .updates import adam_update, rmsprop_update, sgd_update
 
 __all__ = [
@@ -45,6 +50,7 @@ __all__ = [
     "gaussian_sample_backward",
     "gaussian_score",
     "gaussian_std",
+    "get_threads",
     "matmul",
     "rmsprop_update",
     "set_threads",

@@ -1,39 +1,98 @@
-"""How a loop is compiled, how many threads share it, and what it may be fed."""
+"""How a kernel is compiled: lazily, by type, and once on this machine.
+
+`compiled` makes a serial kernel. `Shared` makes one whose `prange` loops are divided among threads: it
+keeps two versions of the same function, the parallel one and a serial one for a single thread, and compiles
+each when it is first needed. No version may reorder a sum (there is no fastmath), so their bits are equal.
+"""
+
+import hashlib
+import os
+import sys
+import tempfile
+from pathlib import Path
 
 import numba
-import numpy as np
+from numba import config
+from numba.core import event
 
-from .. import arguments
+from . import threads
 
-# reassoc and contract let a sum be vectorised and fused; NaN and infinity keep their meaning
-serial = numba.njit(cache=True, fastmath={"reassoc", "contract"}, error_model="numpy")
-parallel = numba.njit(cache=True, parallel=True, fastmath={"reassoc", "contract"}, error_model="numpy")
-
-
-def set_threads(n):
-    """Use n threads, from 1 to what the machine (or NUMBA_NUM_THREADS) gives; results do not change."""
-    n = arguments.integer("threads", n)
-    if n > numba.config.NUMBA_NUM_THREADS:
-        raise ValueError(f"threads must be at most {numba.config.NUMBA_NUM_THREADS} here, got {n}")
-    numba.set_num_threads(n)
+HERE = Path(__file__).parent
 
 
-def operands(**arrays):
-    """The arrays, aligned and contiguous, once they are known to share one of the two real types."""
-    first, dtype = next((name, array.dtype) for name, array in arrays.items())
-    for name, array in arrays.items():
-        if array.dtype not in (np.float32, np.float64) or array.dtype != dtype:
-            raise TypeError(
-                f"the kernels take arrays of one type, float32 or float64: "
-                f"got {first} {dtype} and {name} {array.dtype}"
-            )
-    return [np.require(array, requirements="CA") for array in arrays.values()]
+def _cache_folder():
+    """The first writable place for compiled code, or None.
+
+    numba stamps cached code with the age of one file, that of the outermost function, and does not see an
+    edit in a file that this one calls. So the folder's name holds a digest of every kernel's source: after
+    an edit it is another folder, and nothing stale can be found.
+    """
+    sources = sorted(HERE.glob("*.py"))
+    digest = hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in sources)).hexdigest()
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    for parent in (os.environ.get("NUMBA_CACHE_DIR"), HERE / "__pycache__", Path(home, "minivae")):
+        if parent:
+            folder = Path(parent, f"kernels-{digest[:16]}")
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                tempfile.TemporaryFile(dir=folder).close()
+            except OSError:
+                continue  # read-only: try the next
+            return str(folder)
+    return None
 
 
-def flat(**arrays):
-    """Views of the arrays as one long axis, for updates in place."""
-    for name, array in arrays.items():
-        if not array.flags.c_contiguous:
-            raise ValueError(f"{name} must be C-contiguous to be updated in place")
-    operands(**arrays)
-    return [array.reshape(-1) for array in arrays.values()]
+FOLDER = _cache_folder()
+
+
+def compiled(function, **options):
+    """`numba.njit` with this package's settings and its cache folder."""
+    before = config.CACHE_DIR
+    if FOLDER:
+        # numba reads it here and now, so other people's kernels keep theirs; and it tells the parallel and
+        # the serial version of one function apart by nothing else
+        config.CACHE_DIR = os.path.join(FOLDER, "parallel" if options.get("parallel") else "serial")
+    try:
+        return numba.njit(nogil=True, error_model="numpy", cache=FOLDER is not None, **options)(function)
+    finally:
+        config.CACHE_DIR = before
+
+
+class Shared:
+    """A kernel that threads share, one launch at a time; on one thread its `prange` is a plain `range`."""
+
+    def __init__(self, function):
+        self.serial = compiled(function)
+        self.parallel = compiled(function, parallel=True)
+        self.__doc__ = function.__doc__
+
+    def __call__(self, *args):
+        with threads.launch() as count:
+            (self.serial if count == 1 else self.parallel)(*args)
+
+    def prepare(self, *signature):
+        """Compile for one signature and no other, so that arrays of any layout share it."""
+        for version in (self.serial if threads.get_threads() == 1 else self.parallel,):
+            if signature not in version.signatures:
+                version.disable_compile(False)
+                version.compile(signature)
+                version.disable_compile()
+
+
+class _Notice(event.Listener):
+    """Says once why the first run takes longer."""
+
+    said = False
+
+    def on_start(self, event):
+        module = getattr(event.data.get("dispatcher"), "__module__", None) or ""
+        if not self.said and module.startswith(__package__):
+            _Notice.said = True
+            kept = "kept on disk, so only this once" if FOLDER else "no folder to keep them in is writable"
+            print(f"compiling the kernels for this machine ({kept}) ...", file=sys.stderr, flush=True)
+
+    def on_end(self, event):
+        pass
+
+
+event.register("numba:compile", _Notice())

@@ -1,14 +1,14 @@
 """Dense layers: the product with its neighbours, bias, activation and their derivatives."""
 
-import math
-
-import numpy as np
 from numba import prange
 
 from .. import arguments
 from ..ops import ACTIVATIONS
-from .compiled import operands, parallel
-from .matmul import matmul
+from . import elementary as el
+from . import memory
+from .compiled import Shared
+from .operands import operands
+from .tiles import RELU, SIGMOID, SOFTPLUS, TANH, multiply
 
 LINE = 64  # columns whose sums one thread owns: whole cache lines, so that no two threads share one
 
@@ -17,9 +17,9 @@ def activation_forward(a, activation):
     """y = act(a), elementwise; see `ops.activation_forward`."""
     arguments.one_of("activation", activation, ACTIVATIONS)
     (a,) = operands(a=a)
-    y = a.reshape(-1, a.shape[-1] if a.ndim else 1).copy()
-    _bias_activate(y, np.zeros(y.shape[1], a.dtype), ACTIVATIONS.index(activation))
-    return y.reshape(a.shape)
+    y = memory.empty(a.shape, a.dtype)
+    _activate(a.reshape(-1, _last(a)), y.reshape(-1, _last(a)), ACTIVATIONS.index(activation))
+    return y
 
 
 def activation_backward(dy, y, activation):
@@ -27,19 +27,16 @@ def activation_backward(dy, y, activation):
     arguments.one_of("activation", activation, ACTIVATIONS)
     arguments.shape("dy", dy, y.shape)
     dy, y = operands(dy=dy, y=y)
-    rows = (-1, y.shape[-1] if y.ndim else 1)
-    return _activate_backward(dy.reshape(rows), y.reshape(rows), ACTIVATIONS.index(activation))[0].reshape(
-        y.shape
-    )
+    rows = (-1, _last(y))
+    return _backward(dy.reshape(rows), y.reshape(rows), activation)[0].reshape(y.shape)
 
 
 def dense_forward(x, W, b, activation="identity"):
     """y = act(x @ W + b) -> y, cache; see `ops.dense_forward`."""
     arguments.one_of("activation", activation, ACTIVATIONS)
     arguments.dense(x, W, b)
-    operands(x=x, W=W, b=b)
-    y = matmul(x, W)  # (B, n_out)
-    _bias_activate(y, np.ascontiguousarray(b), ACTIVATIONS.index(activation))
+    (b,) = operands(b=b, x=x, W=W)[:1]
+    y = multiply(x, W, b, ACTIVATIONS.index(activation))  # (B, n_out)
     return y, (x, W, y, activation)
 
 
@@ -48,52 +45,69 @@ def dense_backward(dy, cache, input_gradient=True):
     x, W, y, activation = cache
     arguments.shape("dy", dy, y.shape)
     dy, y = operands(dy=dy, y=y)
-    da, db = _activate_backward(dy, y, ACTIVATIONS.index(activation))
-    dx = matmul(da, W.T) if input_gradient else None
-    dW = matmul(x.T, da)
+    da, db = _backward(dy, y, activation)
+    dx = multiply(da, W.T) if input_gradient else None
+    dW = multiply(x.T, da)
     return dx, dW, db
 
 
-@parallel
-def _bias_activate(y, b, code):
-    """y = act(y + b) in place, a row at a time, while the product is still in the cache."""
-    one = y.dtype.type(1)
-    zero = y.dtype.type(0)
-    for i in prange(y.shape[0]):
-        for j in range(y.shape[1]):
-            a = y[i, j] + b[j]
-            if code == 1:
-                a = zero if a < zero else a  # a NaN is not below zero, and stays
-            elif code == 2:
-                a = math.tanh(a)
-            elif code == 3:
-                a = max(a, zero) + math.log1p(math.exp(-abs(a)))
-            elif code == 4:
-                t = math.exp(-abs(a))
-                a = (one if a >= zero else t) / (one + t)
-            y[i, j] = a
+def _last(a):
+    return a.shape[-1] if a.ndim else 1
 
 
-@parallel
-def _activate_backward(dy, y, code):
-    """da = dy * act'(a) and db = its sum over rows; a thread owns whole columns and adds in row order."""
-    B, n = y.shape
-    one = y.dtype.type(1)
-    zero = y.dtype.type(0)
-    da = np.empty_like(y)
-    db = np.zeros(n, y.dtype)
-    for block in prange((n + LINE - 1) // LINE):
-        for i in range(B):
-            for j in range(LINE * block, min(n, LINE * (block + 1))):
-                d, out = dy[i, j], y[i, j]
-                if code == 1:
-                    d = d if out > zero else zero
-                elif code == 2:
-                    d *= one - out * out
-                elif code == 3:
-                    d *= -math.expm1(-out)
-                elif code == 4:
-                    d *= out * (one - out)
-                da[i, j] = d
-                db[j] += d
+def _backward(dy, y, activation):
+    """da and db for dy, y (B, n); nothing is computed twice, and nothing copied for the identity."""
+    da = dy if activation == "identity" else memory.empty(y.shape, y.dtype)
+    db = memory.empty(y.shape[1:], y.dtype)
+    _activate_backward(dy, y, da, db, ACTIVATIONS.index(activation))
     return da, db
+
+
+@Shared
+def _activate(a, y, code):
+    """y = act(a), a row to a thread."""
+    for i in prange(a.shape[0]):
+        given, row = a[i], y[i]
+        for j in range(row.size):
+            row[j] = given[j]
+        if code == RELU:
+            for j in range(row.size):
+                row[j] = 0 if given[j] < 0 else given[j]  # a NaN is not below 0, and stays
+        elif code == TANH:
+            for j in range(row.size):
+                row[j] = el.tanh(given[j])
+        elif code == SOFTPLUS:
+            for j in range(row.size):
+                row[j] = el.softplus(given[j])
+        elif code == SIGMOID:
+            for j in range(row.size):
+                row[j] = el.sigmoid(given[j])
+
+
+@Shared
+def _activate_backward(dy, y, da, db, code):
+    """da = dy * act'(a) and db = its sum over rows; a thread owns whole columns and adds in row order."""
+    n = y.shape[1]
+    one, zero = y.dtype.type(1), y.dtype.type(0)
+    for block in prange((n + LINE - 1) // LINE):
+        columns = slice(LINE * block, min(n, LINE * (block + 1)))
+        total = db[columns]
+        for j in range(total.size):
+            total[j] = 0
+        for i in range(y.shape[0]):
+            # slices, so that the loops below start at 0: only then does the compiler vectorise them
+            d, out, a = dy[i, columns], y[i, columns], da[i, columns]
+            if code == RELU:
+                for j in range(total.size):
+                    a[j] = d[j] if out[j] > zero else zero
+            elif code == TANH:
+                for j in range(total.size):
+                    a[j] = d[j] * (one - out[j] * out[j])
+            elif code == SOFTPLUS:
+                for j in range(total.size):
+                    a[j] = d[j] * el.softplus_slope(out[j])
+            elif code == SIGMOID:
+                for j in range(total.size):
+                    a[j] = d[j] * (out[j] * (one - out[j]))
+            for j in range(total.size):
+                total[j] += a[j]

@@ -1,30 +1,31 @@
 """The Gaussian posterior: B x L numbers, too few to share among threads."""
 
-import math
-
 import numpy as np
 
 from .. import arguments
-from .compiled import operands, serial
+from . import elementary as el
+from . import memory
+from .compiled import compiled
 from .likelihoods import negative_log_density
+from .operands import operands
 
 
 def gaussian_sample(mu, logvar, eps):
     """z = mu + std * eps; see `ops.gaussian_sample`."""
     arguments.gaussian(mu, logvar, eps=eps)
     mu, logvar, eps = operands(mu=mu, logvar=logvar, eps=eps)
-    return _gaussian_sample(mu, logvar, eps.reshape(-1, mu.shape[1])).reshape(eps.shape)
+    z = memory.empty(eps.shape, eps.dtype)
+    _sample(mu, logvar, _rows(eps), _rows(z))
+    return z
 
 
-@serial
-def _gaussian_sample(mu, logvar, eps):
+@compiled
+def _sample(mu, logvar, eps, z):
     half = mu.dtype.type(0.5)
-    z = np.empty_like(eps)
     for i in range(eps.shape[0]):
         b = i % mu.shape[0]  # row i is sample i // B of datum i % B
         for j in range(mu.shape[1]):
-            z[i, j] = mu[b, j] + math.exp(half * logvar[b, j]) * eps[i, j]
-    return z
+            z[i, j] = mu[b, j] + el.exp(half * logvar[b, j]) * eps[i, j]
 
 
 def gaussian_sample_backward(dz, mu, logvar, eps):
@@ -32,80 +33,93 @@ def gaussian_sample_backward(dz, mu, logvar, eps):
     arguments.gaussian(mu, logvar, eps=eps)
     arguments.shape("dz", dz, eps.shape)
     dz, mu, logvar, eps = operands(dz=dz, mu=mu, logvar=logvar, eps=eps)
-    rows = (-1, mu.shape[1])
-    return _gaussian_sample_backward(dz.reshape(rows), mu, logvar, eps.reshape(rows))
-
-
-@serial
-def _gaussian_sample_backward(dz, mu, logvar, eps):
-    half = mu.dtype.type(0.5)
-    dmu, dlogvar = np.zeros_like(mu), np.zeros_like(mu)
-    for i in range(eps.shape[0]):
-        b = i % mu.shape[0]
-        for j in range(mu.shape[1]):
-            dmu[b, j] += dz[i, j]
-            dlogvar[b, j] += dz[i, j] * (half * math.exp(half * logvar[b, j]) * eps[i, j])
+    dmu, dlogvar = _two(mu)
+    _sample_backward(_rows(dz), logvar, _rows(eps), dmu, dlogvar)
     return dmu, dlogvar
+
+
+@compiled
+def _sample_backward(dz, logvar, eps, dmu, dlogvar):
+    half = logvar.dtype.type(0.5)
+    dmu[:] = 0
+    dlogvar[:] = 0
+    for i in range(eps.shape[0]):
+        b = i % logvar.shape[0]
+        for j in range(logvar.shape[1]):
+            dmu[b, j] += dz[i, j]
+            dlogvar[b, j] += dz[i, j] * (half * el.exp(half * logvar[b, j]) * eps[i, j])
 
 
 def gaussian_kl(mu, logvar):
     """kl (B,); see `ops.gaussian_kl`."""
     arguments.gaussian(mu, logvar)
-    return _gaussian_kl(*operands(mu=mu, logvar=logvar))
-
-
-@serial
-def _gaussian_kl(mu, logvar):
-    half = mu.dtype.type(0.5)
-    kl = np.zeros(mu.shape[0], mu.dtype)
-    for b in range(mu.shape[0]):
-        for j in range(mu.shape[1]):
-            kl[b] += half * (mu[b, j] * mu[b, j] + (math.expm1(logvar[b, j]) - logvar[b, j]))
+    mu, logvar = operands(mu=mu, logvar=logvar)
+    kl = memory.empty(mu.shape[:1], mu.dtype)
+    _kl(mu, logvar, kl)
     return kl
+
+
+@compiled
+def _kl(mu, logvar, kl):
+    half = mu.dtype.type(0.5)
+    for b in range(mu.shape[0]):
+        total = 0.0  # in double precision
+        for j in range(mu.shape[1]):
+            total += half * (mu[b, j] * mu[b, j] + (np.expm1(logvar[b, j]) - logvar[b, j]))
+        kl[b] = total
 
 
 def gaussian_kl_backward(dkl, mu, logvar):
     """dkl (B,) -> dmu, dlogvar; see `ops.gaussian_kl_backward`."""
     arguments.gaussian(mu, logvar)
     arguments.shape("dkl", dkl, mu.shape[:1])
-    return _gaussian_kl_backward(*operands(dkl=dkl, mu=mu, logvar=logvar))
+    dkl, mu, logvar = operands(dkl=dkl, mu=mu, logvar=logvar)
+    dmu, dlogvar = _two(mu)
+    _kl_backward(dkl, mu, logvar, dmu, dlogvar)
+    return dmu, dlogvar
 
 
-@serial
-def _gaussian_kl_backward(dkl, mu, logvar):
+@compiled
+def _kl_backward(dkl, mu, logvar, dmu, dlogvar):
     half = mu.dtype.type(0.5)
-    dmu, dlogvar = np.empty_like(mu), np.empty_like(mu)
     for b in range(mu.shape[0]):
         for j in range(mu.shape[1]):
             dmu[b, j] = dkl[b] * mu[b, j]
-            dlogvar[b, j] = dkl[b] * (half * math.expm1(logvar[b, j]))
-    return dmu, dlogvar
+            dlogvar[b, j] = dkl[b] * (half * np.expm1(logvar[b, j]))
 
 
 def gaussian_log_prob(z, mu, logvar):
     """log N(z; mu, exp(logvar)); see `ops.gaussian_log_prob`."""
     arguments.gaussian(mu, logvar, z=z)
     z, mu, logvar = operands(z=z, mu=mu, logvar=logvar)
-    # -log N(z; mu, exp(logvar)) is the same formula as a Gaussian likelihood's
-    return -negative_log_density(mu, logvar, z.reshape(-1, mu.shape[1])).reshape(z.shape[:-1])
+    # the same formula as a Gaussian likelihood's, up to its sign
+    return -negative_log_density(mu, logvar, _rows(z)).reshape(z.shape[:-1])
 
 
 def gaussian_score(z, mu, logvar):
     """Score of q at z -> dmu, dlogvar like z; see `ops.gaussian_score`."""
     arguments.gaussian(mu, logvar, z=z)
     z, mu, logvar = operands(z=z, mu=mu, logvar=logvar)
-    dmu, dlogvar = _gaussian_score(z.reshape(-1, mu.shape[1]), mu, logvar)
-    return dmu.reshape(z.shape), dlogvar.reshape(z.shape)
+    dmu, dlogvar = _two(z)
+    _score(_rows(z), mu, logvar, _rows(dmu), _rows(dlogvar))
+    return dmu, dlogvar
 
 
-@serial
-def _gaussian_score(z, mu, logvar):
+@compiled
+def _score(z, mu, logvar, dmu, dlogvar):
     one, half = mu.dtype.type(1), mu.dtype.type(0.5)
-    dmu, dlogvar = np.empty_like(z), np.empty_like(z)
     for i in range(z.shape[0]):
         b = i % mu.shape[0]
         for j in range(mu.shape[1]):
             away = z[i, j] - mu[b, j]
-            dmu[i, j] = away * math.exp(-logvar[b, j])
+            dmu[i, j] = away * el.exp(-logvar[b, j])
             dlogvar[i, j] = half * (away * dmu[i, j] - one)
-    return dmu, dlogvar
+
+
+def _rows(a):
+    """(S, B, L) or (B, L) as rows of L."""
+    return a.reshape(-1, a.shape[-1])
+
+
+def _two(like):
+    return memory.empty(like.shape, like.dtype), memory.empty(like.shape, like.dtype)

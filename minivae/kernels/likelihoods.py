@@ -1,34 +1,55 @@
-"""What the decoder said against what was there: B x D numbers, a row to a thread."""
+"""What the decoder said against what was there: B x D numbers, a row to a thread.
 
-import math
+A row's sum is taken in four strands of double precision, always the same four, after a first loop has
+written its terms: a sum must keep its order, and that would keep the loop over exp from vectorising.
+"""
 
 import numpy as np
 from numba import prange
 
 from .. import arguments
 from ..ops import LOG_2PI, sum_to_shape
-from .compiled import operands, parallel
+from . import elementary as el
+from . import memory
+from .compiled import Shared, compiled
+from .operands import operands
+
+
+@compiled
+def sum_row(terms):
+    """The sum of one row, in four strands."""
+    a = b = c = d = 0.0
+    quarter = terms.size // 4
+    first, second, third = terms[:quarter], terms[quarter : 2 * quarter], terms[2 * quarter : 3 * quarter]
+    fourth, rest = terms[3 * quarter : 4 * quarter], terms[4 * quarter :]
+    for j in range(quarter):
+        a += first[j]
+        b += second[j]
+        c += third[j]
+        d += fourth[j]
+    for j in range(rest.size):
+        a += rest[j]
+    return (a + b) + (c + d)
 
 
 def bernoulli_nll(logits, x):
     """nll (B,) or (S, B) from logits; see `ops.bernoulli_nll`."""
     arguments.likelihood("logits", logits, x)
     logits, x = operands(logits=logits, x=x)
-    return _bernoulli_nll(logits.reshape(-1, x.shape[1]), x).reshape(logits.shape[:-1])
-
-
-@parallel
-def _bernoulli_nll(logits, x):
-    zero = x.dtype.type(0)
-    nll = np.empty(logits.shape[0], x.dtype)
-    for i in prange(logits.shape[0]):
-        total = 0.0  # in double precision: a row is hundreds of terms of like size
-        b = i % x.shape[0]
-        for j in range(x.shape[1]):
-            logit = logits[i, j]
-            total += (max(logit, zero) - x[b, j] * logit) + math.log1p(math.exp(-abs(logit)))
-        nll[i] = total
+    nll, terms = memory.empty(logits.shape[:-1], x.dtype), memory.empty(logits.shape, x.dtype)
+    _bernoulli_nll(logits.reshape(-1, x.shape[1]), x, terms.reshape(-1, x.shape[1]), nll.reshape(-1))
     return nll
+
+
+@Shared
+def _bernoulli_nll(logits, x, terms, nll):
+    zero = x.dtype.type(0)
+    for i in prange(logits.shape[0]):
+        given, target, term = logits[i], x[i % x.shape[0]], terms[i]
+        for j in range(term.size):
+            l = given[j]
+            term[j] = ((zero if l < zero else l) - target[j] * l) + el.log1p(el.exp(-abs(l)))
+        nll[i] = sum_row(term)
 
 
 def bernoulli_nll_backward(dnll, logits, x):
@@ -36,21 +57,18 @@ def bernoulli_nll_backward(dnll, logits, x):
     arguments.likelihood("logits", logits, x)
     arguments.shape("dnll", dnll, logits.shape[:-1])
     dnll, logits, x = operands(dnll=dnll, logits=logits, x=x)
-    dlogits = _bernoulli_nll_backward(dnll.reshape(-1), logits.reshape(-1, x.shape[1]), x)
-    return dlogits.reshape(logits.shape)
-
-
-@parallel
-def _bernoulli_nll_backward(dnll, logits, x):
-    one, zero = x.dtype.type(1), x.dtype.type(0)
-    dlogits = np.empty_like(logits)
-    for i in prange(logits.shape[0]):
-        b = i % x.shape[0]
-        for j in range(x.shape[1]):
-            t = math.exp(-abs(logits[i, j]))
-            probability = (one if logits[i, j] >= zero else t) / (one + t)
-            dlogits[i, j] = dnll[i] * (probability - x[b, j])
+    dlogits = memory.empty(logits.shape, x.dtype)
+    rows = (-1, x.shape[1])
+    _bernoulli_nll_backward(dnll.reshape(-1), logits.reshape(rows), x, dlogits.reshape(rows))
     return dlogits
+
+
+@Shared
+def _bernoulli_nll_backward(dnll, logits, x, dlogits):
+    for i in prange(logits.shape[0]):
+        given, target, d, scale = logits[i], x[i % x.shape[0]], dlogits[i], dnll[i]
+        for j in range(d.size):
+            d[j] = scale * (el.sigmoid(given[j]) - target[j])
 
 
 def gaussian_nll(mean, logvar, x):
@@ -63,19 +81,23 @@ def gaussian_nll(mean, logvar, x):
     return negative_log_density(x, logvar.reshape(rows), mean.reshape(rows)).reshape(mean.shape[:-1])
 
 
-@parallel
 def negative_log_density(mean, logvar, x):
-    """One row of x after the other against row i % B of mean, and of logvar if it has as few."""
-    half, constant = x.dtype.type(0.5), x.dtype.type(LOG_2PI)
-    nll = np.empty(x.shape[0], x.dtype)
-    for i in prange(x.shape[0]):
-        total = 0.0
-        for j in range(x.shape[1]):
-            spread = logvar[i % logvar.shape[0], j]
-            away = x[i, j] - mean[i % mean.shape[0], j]
-            total += half * (constant + spread + away * away * math.exp(-spread))
-        nll[i] = total
+    """-log N(x; mean, exp(logvar)) of every row of x (N, D), against row i % B of mean and logvar."""
+    nll, terms = memory.empty(x.shape[:1], x.dtype), memory.empty(x.shape, x.dtype)
+    _gaussian_nll(mean, logvar, x, terms, nll)
     return nll
+
+
+@Shared
+def _gaussian_nll(mean, logvar, x, terms, nll):
+    half, constant = x.dtype.type(0.5), x.dtype.type(LOG_2PI)
+    for i in prange(x.shape[0]):
+        given, centre, spread = x[i], mean[i % mean.shape[0]], logvar[i % logvar.shape[0]]
+        term = terms[i]
+        for j in range(term.size):
+            away = given[j] - centre[j]
+            term[j] = half * (constant + spread[j] + away * away * el.exp(-spread[j]))
+        nll[i] = sum_row(term)
 
 
 def gaussian_nll_backward(dnll, mean, logvar, x):
@@ -85,19 +107,27 @@ def gaussian_nll_backward(dnll, mean, logvar, x):
     arguments.shape("dnll", dnll, mean.shape[:-1])
     shape = np.shape(logvar)
     dnll, mean, logvar, x = operands(dnll=dnll, mean=mean, logvar=np.broadcast_to(logvar, mean.shape), x=x)
+    dmean, dlogvar = memory.empty(mean.shape, x.dtype), memory.empty(mean.shape, x.dtype)
     rows = (-1, x.shape[1])
-    dmean, dlogvar = _gaussian_nll_backward(dnll.reshape(-1), mean.reshape(rows), logvar.reshape(rows), x)
-    return dmean.reshape(mean.shape), sum_to_shape(dlogvar.reshape(mean.shape), shape)
+    _gaussian_nll_backward(
+        dnll.reshape(-1),
+        mean.reshape(rows),
+        logvar.reshape(rows),
+        x,
+        dmean.reshape(rows),
+        dlogvar.reshape(rows),
+    )
+    return dmean, sum_to_shape(dlogvar, shape)
 
 
-@parallel
-def _gaussian_nll_backward(dnll, mean, logvar, x):
+@Shared
+def _gaussian_nll_backward(dnll, mean, logvar, x, dmean, dlogvar):
     one, half = x.dtype.type(1), x.dtype.type(0.5)
-    dmean, dlogvar = np.empty_like(mean), np.empty_like(mean)
     for i in prange(mean.shape[0]):
-        for j in range(x.shape[1]):
-            away = mean[i, j] - x[i % x.shape[0], j]
-            scaled = away * math.exp(-logvar[i, j])
-            dmean[i, j] = dnll[i] * scaled
-            dlogvar[i, j] = dnll[i] * half * (one - away * scaled)
-    return dmean, dlogvar
+        centre, spread, given, scale = mean[i], logvar[i], x[i % x.shape[0]], dnll[i]
+        d, ds = dmean[i], dlogvar[i]
+        for j in range(d.size):
+            away = centre[j] - given[j]
+            scaled = away * el.exp(-spread[j])
+            d[j] = scale * scaled
+            ds[j] = scale * half * (one - away * scaled)

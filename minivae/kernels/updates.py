@@ -1,48 +1,98 @@
-"""The optimizers' recurrences, each in one pass over its arrays."""
+"""The optimizers' recurrences, each in one pass over its arrays: they are bound by memory, not arithmetic.
+
+A pixel that never lights up has gradients of zero, and its moments decay into denormal numbers, which many
+processors handle in slow microcode. Below `tiny`, far above the denormals and far below any eps, a moment is
+therefore set to 0. A NaN is not below it, and stays.
+"""
 
 import math
 
+import numpy as np
 from numba import prange
 
-from .compiled import flat, parallel
+from . import threads
+from .compiled import Shared, compiled
+from .operands import flat
+
+LINE = 16  # numbers in the cache lines that are never split between two threads
+
+
+def _tiny(dtype):
+    return np.finfo(dtype).tiny * dtype.type(2**20)  # so that no product of a moment is denormal either
+
+
+@compiled
+def share(lines, index, parts):
+    """The stretch of an array that share `index` of `parts` owns: whole cache lines."""
+    return slice(LINE * (lines * index // parts), LINE * (lines * (index + 1) // parts))
 
 
 def sgd_update(param, grad, velocity, lr, momentum):
     """The recurrence of `optimizers.sgd_update`, in one pass over memory."""
-    lr, momentum = (param.dtype.type(v) for v in (lr, momentum))
-    _sgd_update(*flat(param=param, grad=grad, velocity=velocity), lr, momentum)
+    dtype = param.dtype
+    scalars = (dtype.type(lr), dtype.type(momentum), _tiny(dtype))
+    _sgd_update(threads.get_threads(), *flat(param=param, grad=grad, velocity=velocity), *scalars)
 
 
-@parallel
-def _sgd_update(param, grad, velocity, lr, momentum):
-    for i in prange(param.size):
-        velocity[i] = momentum * velocity[i] + grad[i]
-        param[i] -= lr * velocity[i]
+@Shared
+def _sgd_update(parts, param, grad, velocity, lr, momentum, tiny):
+    lines = -(-param.size // LINE)
+    zero = param.dtype.type(0)
+    for index in prange(parts):
+        mine = share(lines, index, parts)
+        p, g, v = param[mine], grad[mine], velocity[mine]
+        for i in range(p.size):
+            new = momentum * v[i] + g[i]
+            new = zero if abs(new) < tiny else new
+            v[i] = new
+            p[i] -= lr * new
 
 
 def rmsprop_update(param, grad, square, lr, rho, eps):
     """The recurrence of `optimizers.rmsprop_update`, in one pass over memory."""
-    lr, rho, rest, eps = (param.dtype.type(v) for v in (lr, rho, 1 - rho, eps))
-    _rmsprop_update(*flat(param=param, grad=grad, square=square), lr, rho, rest, eps)
+    dtype = param.dtype
+    scalars = (*(dtype.type(v) for v in (lr, rho, 1 - rho, eps)), _tiny(dtype))
+    _rmsprop_update(threads.get_threads(), *flat(param=param, grad=grad, square=square), *scalars)
 
 
-@parallel
-def _rmsprop_update(param, grad, square, lr, rho, rest, eps):
-    for i in prange(param.size):
-        square[i] = rho * square[i] + rest * grad[i] * grad[i]
-        param[i] -= lr * grad[i] / (math.sqrt(square[i]) + eps)
+@Shared
+def _rmsprop_update(parts, param, grad, square, lr, rho, rest, eps, tiny):
+    lines = -(-param.size // LINE)
+    zero = param.dtype.type(0)
+    for index in prange(parts):
+        mine = share(lines, index, parts)
+        p, g, s = param[mine], grad[mine], square[mine]
+        for i in range(p.size):
+            new = rho * s[i] + rest * g[i] * g[i]
+            new = zero if new < tiny else new
+            s[i] = new
+            p[i] -= lr * g[i] / (np.sqrt(new) + eps)
 
 
 def adam_update(param, grad, m, v, t, lr, beta1, beta2, eps):
-    """The recurrence of `optimizers.adam_update`, in one pass over memory."""
-    corrections = 1 / (1 - beta1**t), 1 / (1 - beta2**t)
-    scalars = (lr, beta1, 1 - beta1, beta2, 1 - beta2, *corrections, eps)
-    _adam_update(*flat(param=param, grad=grad, m=m, v=v), *(param.dtype.type(s) for s in scalars))
+    """The recurrence of `optimizers.adam_update`, in one pass over memory.
+
+    lr m^ / (sqrt(v^) + eps) = step m / (sqrt(v) + eps root) with root = sqrt(1 - beta2^t) and
+    step = lr root / (1 - beta1^t): the corrections stand outside the loop.
+    """
+    dtype, root = param.dtype, math.sqrt(1 - beta2**t)
+    scalars = (lr * root / (1 - beta1**t), beta1, 1 - beta1, beta2, 1 - beta2, eps * root)
+    arrays = flat(param=param, grad=grad, m=m, v=v)
+    _adam_update(threads.get_threads(), *arrays, *(dtype.type(s) for s in scalars), _tiny(dtype))
 
 
-@parallel
-def _adam_update(param, grad, m, v, lr, beta1, rest1, beta2, rest2, unbias1, unbias2, eps):
-    for i in prange(param.size):
-        m[i] = beta1 * m[i] + rest1 * grad[i]
-        v[i] = beta2 * v[i] + rest2 * grad[i] * grad[i]
-        param[i] -= lr * (m[i] * unbias1) / (math.sqrt(v[i] * unbias2) + eps)
+@Shared
+def _adam_update(parts, param, grad, m, v, step, beta1, rest1, beta2, rest2, eps, tiny):
+    lines = -(-param.size // LINE)
+    zero = param.dtype.type(0)
+    for index in prange(parts):
+        mine = share(lines, index, parts)
+        p, g, first, second = param[mine], grad[mine], m[mine], v[mine]
+        for i in range(p.size):
+            new_m = beta1 * first[i] + rest1 * g[i]
+            new_m = zero if abs(new_m) < tiny else new_m
+            new_v = beta2 * second[i] + rest2 * (g[i] * g[i])
+            new_v = zero if new_v < tiny else new_v
+            first[i] = new_m
+            second[i] = new_v
+            p[i] -= step * new_m / (np.sqrt(new_v) + eps)

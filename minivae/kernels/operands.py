@@ -1,0 +1,27 @@
+"""What a kernel may be fed: arrays of one real type, laid out as its loops read them."""
+
+import numpy as np
+
+
+def operands(**arrays):
+    """The arrays, contiguous and aligned, once they are known to share one of the two real types.
+
+    And writable, though none is written: numba would compile a version of its own for those that are not.
+    """
+    first, dtype = next((name, array.dtype) for name, array in arrays.items())
+    for name, array in arrays.items():
+        if array.dtype not in (np.float32, np.float64) or array.dtype != dtype:
+            raise TypeError(
+                f"the kernels take arrays of one type, float32 or float64: "
+                f"got {first} {dtype} and {name} {array.dtype}"
+            )
+    return [np.require(array, requirements="CAW") for array in arrays.values()]
+
+
+def flat(**arrays):
+    """Views of the arrays as one long axis, for updates in place."""
+    for name, array in arrays.items():
+        if not array.flags.c_contiguous:
+            raise ValueError(f"{name} must be C-contiguous to be updated in place")
+    operands(**arrays)
+    return [array.reshape(-1) for array in arrays.values()]

@@ -1,0 +1,174 @@
+"""What a plain loop cannot say: LLVM vectors that stay in registers.
+
+Three intrinsics, each a handful of LLVM instructions that numba inlines: the register tile of the matrix
+product, the copy of one vector, and the transpose of a small square block. They are correct on every
+target, since LLVM splits a vector that the machine does not have; only the sizes below are chosen for
+the machine at hand. All addresses into the source are in bytes, because strides are.
+"""
+
+import platform
+from functools import partial
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+_features = llvm.get_host_cpu_features()
+_wide = _features.get("avx512f", False)
+_x86 = platform.machine().lower() in ("x86_64", "amd64", "i686", "x86")
+
+VECTOR_BYTES = 64 if _wide else 32 if _x86 else 16
+# 8 x 3 accumulators + 3 of b + 1 of a = 28 of 32 registers; x86 before AVX-512 has only 16
+ROWS = 8 if _wide or not _x86 else 4
+VECTORS = 3
+BLOCK = ROWS  # packing moves rows and squares of this size: it divides the width of every panel
+
+_index, _lane = ir.IntType(64), ir.IntType(32)
+
+
+def lanes(itemsize):
+    """Numbers of `itemsize` bytes in one vector register."""
+    return VECTOR_BYTES // itemsize
+
+
+def _address(context, builder, signature, args, k, item=None, byte=None):
+    """Pointer into the array that is argument k, `item` elements or `byte` bytes from its start."""
+    data = context.make_array(signature.args[k])(context, builder, args[k]).data
+    if byte is None:
+        return builder.gep(data, [item])
+    start = builder.bitcast(data, ir.IntType(8).as_pointer())
+    return builder.bitcast(builder.gep(start, [byte]), data.type)
+
+
+def _load(builder, pointer, vector):
+    value = builder.load(builder.bitcast(pointer, vector.as_pointer()))
+    value.align = 1  # nothing is known about the caller's arrays
+    return value
+
+
+def _store(builder, value, pointer):
+    builder.store(value, builder.bitcast(pointer, value.type.as_pointer())).align = 1
+
+
+def _tile_product(vectors):
+    """The intrinsic for a tile of ROWS rows and `vectors` vector registers a row."""
+
+    @intrinsic
+    def tile_product(
+        typing_context, a, a_byte, a_row, a_step, last, b, b_start, depth, out, byte, row_bytes, add
+    ):
+        """out[i, j] (+)= sum_k a[k, i] b[k, j]: panels a (depth, ROWS), b (depth, width), tile (ROWS, width).
+
+        The tile begins `byte` bytes into out and its rows are `row_bytes` apart; `add` says whether it
+        goes on from what stands there. Every sum is one chain of fused multiply-adds in the order of k,
+        wherever the tile lies and whoever computes it: so results do not depend on the threads.
+        """
+
+        def codegen(context, builder, signature, args):
+            bits = signature.args[0].dtype.bitwidth
+            count = lanes(bits // 8)
+            vector = ir.VectorType(context.get_value_type(signature.args[0].dtype), count)
+            at = partial(_address, context, builder, signature, args)
+            # fmuladd, not fma: a machine without that instruction multiplies and adds, where fma would
+            # call a library for every number
+            fma = cgutils.get_or_insert_function(
+                builder.module,
+                ir.FunctionType(vector, [vector] * 3),
+                f"llvm.fmuladd.v{count}f{bits}",
+            )
+            undefined = ir.Constant(vector, ir.Undefined)
+            all_first = ir.Constant(ir.VectorType(_lane, count), None)
+            tile = [(i, v) for i in range(ROWS) for v in range(vectors)]
+            place = {
+                (i, v): builder.add(
+                    args[9],
+                    builder.add(builder.mul(args[10], _index(i)), _index(v * VECTOR_BYTES)),
+                )
+                for i, v in tile
+            }
+            starts = []
+            for i in range(ROWS):
+                inside = builder.icmp_signed("<", _index(i), args[4])
+                row = builder.select(inside, _index(i), args[4])
+                starts.append(builder.add(args[1], builder.mul(row, args[2])))
+            # LLVM turns these stack slots into registers
+            sums = {c: cgutils.alloca_once_value(builder, ir.Constant(vector, None)) for c in tile}
+            with builder.if_then(builder.trunc(args[11], ir.IntType(1))):
+                for c in tile:
+                    builder.store(_load(builder, at(8, byte=place[c]), vector), sums[c])
+            with cgutils.for_range(builder, args[7], intp=_index) as loop:
+                a_k = builder.mul(loop.index, args[3])
+                b_k = builder.add(args[6], builder.mul(loop.index, _index(vectors * count)))
+                row = [
+                    _load(builder, at(5, item=builder.add(b_k, _index(v * count))), vector)
+                    for v in range(vectors)
+                ]
+                for i in range(ROWS):
+                    number = builder.load(at(0, byte=builder.add(starts[i], a_k)))
+                    number.align = 1
+                    first = builder.insert_element(undefined, number, _lane(0))
+                    everywhere = builder.shuffle_vector(first, undefined, all_first)
+                    for v in range(vectors):
+                        total = builder.call(fma, [everywhere, row[v], builder.load(sums[i, v])])
+                        builder.store(total, sums[i, v])
+            for c in tile:
+                _store(builder, builder.load(sums[c]), at(8, byte=place[c]))
+            return context.get_dummy_value()
+
+        return types.void(
+            a, a_byte, a_row, a_step, last, b, b_start, depth, out, byte, row_bytes, add
+        ), codegen
+
+    return tile_product
+
+
+tile_product_1, tile_product_2, tile_product_3 = (_tile_product(v) for v in (1, 2, 3))
+
+
+@intrinsic
+def copy_block(typing_context, target, start, source, byte):
+    """target[start : start + BLOCK] = the BLOCK numbers that stand `byte` bytes into source."""
+
+    def codegen(context, builder, signature, args):
+        vector = ir.VectorType(context.get_value_type(signature.args[0].dtype), BLOCK)
+        at = partial(_address, context, builder, signature, args)
+        _store(builder, _load(builder, at(2, byte=args[3]), vector), at(0, item=args[1]))
+        return context.get_dummy_value()
+
+    return types.void(target, start, source, byte), codegen
+
+
+@intrinsic
+def transpose_block(typing_context, target, start, step, source, byte, row_bytes):
+    """target[start + k step + i] = source row i, element k: a BLOCK x BLOCK square is turned in registers.
+
+    The source's rows are `row_bytes` apart, the target's `step` elements; both are contiguous inside.
+    """
+
+    def codegen(context, builder, signature, args):
+        vector = ir.VectorType(context.get_value_type(signature.args[0].dtype), BLOCK)
+        at = partial(_address, context, builder, signature, args)
+        rows = []
+        for i in range(BLOCK):
+            byte = builder.add(args[4], builder.mul(args[5], _index(i)))
+            rows.append(_load(builder, at(3, byte=byte), vector))
+        # swap the off-diagonal halves, then those of each quarter, and so on: log2(BLOCK) rounds
+        half = BLOCK // 2
+        while half:
+            keep = [c if not c & half else BLOCK + c - half for c in range(BLOCK)]
+            swap = [c + half if not c & half else BLOCK + c for c in range(BLOCK)]
+            for i in range(BLOCK):
+                if not i & half:
+                    pair = rows[i], rows[i + half]
+                    rows[i], rows[i + half] = (
+                        builder.shuffle_vector(*pair, ir.Constant(ir.VectorType(_lane, BLOCK), lane))
+                        for lane in (keep, swap)
+                    )
+            half //= 2
+        for k in range(BLOCK):
+            item = builder.add(args[1], builder.mul(args[2], _index(k)))
+            _store(builder, rows[k], at(0, item=item))
+        return context.get_dummy_value()
+
+    return types.void(target, start, step, source, byte, row_bytes), codegen
