@@ -15,6 +15,7 @@ import minivae as mv
 from minivae import kernels
 from minivae.kernels import memory
 
+F4 = np.dtype(np.float32)
 PACKAGE = Path(mv.__file__).parent
 
 
@@ -233,20 +234,20 @@ def test_a_steady_step_allocates_no_large_array():
 
 def test_what_is_held_is_never_written_again():
     """A view of a view is enough to hold an array; dropped ones are handed out again."""
-    first = memory.empty((10, 7), np.float32)
+    first = memory.empty((10, 7), F4)
     address = first.ctypes.data
     assert address % memory.LINE == 0
     view = first[2:].T[1:]
     view[...] = 3
     del first
-    second = memory.empty((10, 7), np.float32)
+    second = memory.empty((10, 7), F4)
     assert second.ctypes.data != address
     second[...] = 4
     assert np.all(view == 3)
     del view
-    assert memory.empty((10, 7), np.float32).ctypes.data == address
-    assert memory.empty((7, 10), np.float32).shape == (7, 10)
-    assert memory.empty((0, 3), np.float64).shape == (0, 3)
+    assert memory.empty((10, 7), F4).ctypes.data == address
+    assert memory.empty((7, 10), F4).shape == (7, 10)
+    assert memory.empty((0, 3), F4).shape == (0, 3)
 
 
 def test_every_result_is_its_callers(rng):
@@ -266,8 +267,8 @@ def test_every_result_is_its_callers(rng):
 
 def test_idle_memory_is_bounded():
     for n in range(1, 40):
-        memory.empty((n, 2**20), np.float32)
-    assert sum(block.nbytes for blocks in memory._kept.values() for block in blocks) <= memory.KEEP
+        memory.empty((n, 2**20), F4)
+    assert memory.kept_bytes() <= memory.KEEP
 
 
 @pytest.mark.parametrize("update", [mv.Adam, mv.RMSProp, lambda: mv.SGD(momentum=0.9)])

@@ -67,16 +67,26 @@ class Shared:
         self.__doc__ = function.__doc__
 
     def __call__(self, *args):
-        with threads.launch() as count:
-            (self.serial if count == 1 else self.parallel)(*args)
+        threads.launch(self.serial, self.parallel, args)
 
-    def prepare(self, *signature):
-        """Compile for one signature and no other, so that arrays of any layout share it."""
-        for version in (self.serial if threads.get_threads() == 1 else self.parallel,):
-            if signature not in version.signatures:
-                version.disable_compile(False)
-                version.compile(signature)
-                version.disable_compile()
+
+class Fixed(Shared):
+    """A shared kernel that is compiled for stated signatures alone, whatever layout its arguments have."""
+
+    def __init__(self, function):
+        super().__init__(function)
+        self._ready = set()
+
+    def compile(self, signature):
+        """Make the version that the present number of threads needs, unless it is there."""
+        version = self.serial if threads.get_threads() == 1 else self.parallel
+        if (version, id(signature)) in self._ready:
+            return
+        with threads.lock():
+            version.disable_compile(False)
+            version.compile(signature)
+            version.disable_compile()
+            self._ready.add((version, id(signature)))
 
 
 class _Notice(event.Listener):

@@ -15,32 +15,34 @@ from . import threads
 
 KEEP = 64 * 2**20  # bytes that are kept at most; the kinds not asked for longest go first
 LINE = 64  # bytes of a cache line, where every array begins
-_kept = OrderedDict()  # (shape, dtype) -> blocks of bytes handed out at some time
+_kept = OrderedDict()  # (shape, dtype) -> [block of bytes, where its first line begins] handed out some time
 _probe = [np.empty(0)]
 IDLE = sys.getrefcount(_probe[0])  # of a block that only its list holds
 
 
 def empty(shape, dtype):
     """An array of this shape and type with any content, aligned to a cache line."""
-    dtype = np.dtype(dtype)
-    size = math.prod(shape) * dtype.itemsize
     with threads.lock():
-        blocks = _kept.setdefault((shape, dtype), [])
+        entries = _kept.get((shape, dtype))
+        if entries is None:
+            entries = _kept[shape, dtype] = []
         _kept.move_to_end((shape, dtype))
-        for i in range(len(blocks)):
-            if sys.getrefcount(blocks[i]) == IDLE:  # no array refers to it, and none can come to
-                block = blocks[i]
-                break
-        else:
-            block = np.empty(size + LINE, np.uint8)
-            blocks.append(block)
-            _forget()
-    start = -block.ctypes.data % LINE
-    return block[start : start + size].view(dtype).reshape(shape)
+        for entry in entries:
+            if sys.getrefcount(entry[0]) == IDLE:  # no array refers to it, and none can come to
+                return np.ndarray(shape, dtype, *entry)
+        block = np.empty(math.prod(shape) * dtype.itemsize + LINE, np.uint8)
+        entries.append([block, -block.ctypes.data % LINE])
+        _forget()
+        return np.ndarray(shape, dtype, *entries[-1])
 
 
 def _forget():
     """Drop the kinds not asked for longest; blocks that are still held live on with their holders."""
-    total = sum(block.nbytes for blocks in _kept.values() for block in blocks)
+    total = kept_bytes()
     while total > KEEP and _kept:
-        total -= sum(block.nbytes for block in _kept.popitem(last=False)[1])
+        total -= sum(block.nbytes for block, _ in _kept.popitem(last=False)[1])
+
+
+def kept_bytes():
+    """Bytes of all blocks that `empty` may hand out again, idle or not."""
+    return sum(block.nbytes for entries in _kept.values() for block, _ in entries)

@@ -2,20 +2,19 @@
 
 import numpy as np
 
+REAL = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
+
 
 def operands(**arrays):
     """The arrays, contiguous and aligned, once they are known to share one of the two real types.
 
     And writable, though none is written: numba would compile a version of its own for those that are not.
     """
-    first, dtype = next((name, array.dtype) for name, array in arrays.items())
-    for name, array in arrays.items():
-        if array.dtype not in (np.float32, np.float64) or array.dtype != dtype:
-            raise TypeError(
-                f"the kernels take arrays of one type, float32 or float64: "
-                f"got {first} {dtype} and {name} {array.dtype}"
-            )
-    return [np.require(array, requirements="CAW") for array in arrays.values()]
+    kinds = {array.dtype for array in arrays.values()}
+    if len(kinds) > 1 or not kinds <= REAL:
+        given = ", ".join(f"{name} {array.dtype}" for name, array in arrays.items())
+        raise TypeError(f"the kernels take arrays of one type, float32 or float64: got {given}")
+    return [a if a.flags.carray else np.require(a, requirements="CAW") for a in arrays.values()]
 
 
 def flat(**arrays):

@@ -5,7 +5,6 @@ Results do not depend on the number of threads: a thread owns whole sums, never 
 
 import os
 import threading
-from contextlib import contextmanager
 
 import numba
 from numba import config
@@ -60,20 +59,21 @@ def lock():
     return _lock
 
 
-@contextmanager
-def launch():
-    """Hold the one launch; the number of threads it has."""
+def launch(serial, parallel, args):
+    """Run a kernel's version for one thread, or the one for many, and nothing else meanwhile."""
     with _lock:
         count = get_threads()
-        if count == 1 or count == config.NUMBA_NUM_THREADS:
-            yield count
-            return
-        before = numba.get_num_threads()
-        numba.set_num_threads(count)
-        try:
-            yield count
-        finally:
-            numba.set_num_threads(before)
+        if count == 1:
+            serial(*args)
+        elif count == config.NUMBA_NUM_THREADS:
+            parallel(*args)
+        else:
+            before = numba.get_num_threads()
+            numba.set_num_threads(count)
+            try:
+                parallel(*args)
+            finally:
+                numba.set_num_threads(before)
 
 
 # The OpenMP runtime does not survive a fork: a child that launches is killed. So a child works serially.

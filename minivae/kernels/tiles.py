@@ -6,12 +6,14 @@ that the innermost loop walks straight through memory; a needs no packing, since
 time and any stride serves. So a, a.T, b and b.T share one path.
 """
 
+from functools import cache
+
 import numpy as np
 from numba import from_dtype, prange, types
 
 from . import elementary as el
 from . import memory, threads
-from .compiled import Shared, compiled
+from .compiled import Fixed, compiled
 from .vectors import (
     BLOCK,
     ROWS,
@@ -179,11 +181,21 @@ def share(index, parts, a, b, out, panels, bias, code):
                         finish(out, i_low, i_high, j_low, j_high, bias, code)
 
 
-@Shared
+@Fixed
 def product(parts, a, b, out, panels, bias, code):
     """All shares of the product at once."""
     for index in prange(parts):
         share(index, parts, a, b, out, panels, bias, code)
+
+
+@cache
+def _signature(dtype):
+    """One compiled product serves operands of any strides, aligned or not, writable or not."""
+    number = from_dtype(dtype)
+    strided = types.Array(number, 2, "A", readonly=True, aligned=False)
+    matrix, buffer = types.Array(number, 2, "C"), types.Array(number, 1, "C")
+    bias = types.Array(number, 1, "C", readonly=True)
+    return types.intp, strided, strided, matrix, buffer, bias, types.intp
 
 
 def multiply(a, b, bias=None, activation=0, out=None):
@@ -191,11 +203,8 @@ def multiply(a, b, bias=None, activation=0, out=None):
     dtype, parts = a.dtype, threads.get_threads()
     out = memory.empty((a.shape[0], b.shape[1]), dtype) if out is None else out
     lanes = VECTOR_BYTES // dtype.itemsize
-    size = max(CHUNK_BYTES // dtype.itemsize, DEPTH * VECTORS * lanes) * parts
-    panels = memory.empty((size,), dtype)
-    number = from_dtype(dtype)
-    strided = types.Array(number, 2, "A", readonly=True, aligned=False)
-    matrix, line = types.Array(number, 2, "C"), types.Array(number, 1, "C", readonly=True)
-    product.prepare(types.intp, strided, strided, matrix, types.Array(number, 1, "C"), line, types.intp)
-    product(parts, a, b, out, panels, panels[:0] if bias is None else bias, activation)
+    panels = memory.empty((max(CHUNK_BYTES // dtype.itemsize, DEPTH * VECTORS * lanes) * parts,), dtype)
+    bias = panels[:0] if bias is None else bias
+    product.compile(_signature(dtype))
+    product(parts, a, b, out, panels, bias, activation)
     return out
