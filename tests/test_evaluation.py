@@ -130,3 +130,35 @@ def test_bad_sample_counts():
 def test_minibatch_names_its_choices():
     with pytest.raises(ValueError, match="pixels must be one of dynamic, static, threshold, grey"):
         data.minibatch(np.ones((1, 1)), "sepia", None)
+
+
+def test_pixels_and_samples_are_honoured():
+    """Every estimate makes its images as it is told, and draws as many z as it is told."""
+    model = mv.VAE(6, 2, (5,), backend="numpy", dtype=np.float64)
+    x = np.random.default_rng(0).random((9, 6))
+    hard = (x > 0.5).astype(float)
+
+    def same(estimate):
+        for got, want in zip(
+            np.ravel(estimate(x, "threshold", np.random.default_rng(1))),
+            np.ravel(estimate(hard, "grey", np.random.default_rng(1))),
+            strict=True,
+        ):
+            assert got == want
+
+    same(lambda *a: evaluation.average_terms(model, *a))
+    same(lambda *a: evaluation.importance_nll(model, *a, samples=3))
+    same(lambda *a: evaluation.latent_means(model, *a))
+    rng = np.random.default_rng(2)
+    terms = evaluation.average_terms(model, x, "grey", rng, samples=4)
+    eps = np.random.default_rng(2).standard_normal((4, 9, 2))
+    checks.agree("terms", terms, model.loss(x, eps), 1e-12)
+
+
+def test_a_unit_is_active_by_its_variance():
+    """Var 0.0064 is not active though its standard deviation 0.08 is above 0.01; Var 0.0144 is."""
+    model = mv.VAE(2, 2, (), backend="numpy", dtype=np.float64)
+    model.params["mu.W"][...] = np.diag([0.16, 0.24])
+    x = np.tile([[0.0, 0.0], [1.0, 1.0]], (50, 1))
+    assert evaluation.active_units(model, x, "grey", None).tolist() == [False, True]
+    assert evaluation.active_units(model, x, "grey", None, threshold=0.005).tolist() == [True, True]

@@ -120,3 +120,16 @@ def test_the_readme_links_lead_somewhere():
 def test_no_absolute_paths():
     for path in [*PACKAGE.rglob("*.py"), ROOT / "README.md", ROOT / "pyproject.toml"]:
         assert not re.search(r"(^|[\s\"'(])/(home|root|tmp|work|Users)/", path.read_text()), path
+
+
+def test_the_numpy_backend_needs_no_numba():
+    script = """
+import sys
+import numpy as np
+import minivae as mv
+model, adam = mv.VAE(6, 2, (4,), backend="numpy"), mv.Adam(backend="numpy")
+adam.step(model.params, model.loss_and_grads(np.ones((3, 6)), np.ones((3, 2)))[1])
+print("numba" in sys.modules)
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "False"

@@ -397,3 +397,89 @@ def test_posterior_and_prior_speak_through_ops(backend, rng):
         agree("score", got, want, 1e-13)
     want = oracles.normal_log_density(z, 0.0, 1.0).sum(axis=-1)
     agree("prior", model.prior.log_prob(z), want, 1e-13)
+
+
+# ------------------------------------------------------------------------------ types and small print
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_everything_stays_in_the_models_type(backend, dtype, likelihood):
+    model = mv.VAE(D, L, (5,), likelihood=likelihood, backend=backend, dtype=dtype)
+    model.start_output_at(np.full(D, 0.25))
+    rng = np.random.default_rng(0)
+    x, eps = draw(rng)
+    grads = model.loss_and_grads(x, eps)[1]
+    z = np.zeros((B, L), dtype)
+    outputs = model.decode(z)
+    results = [
+        *(*model.params.values(), *grads.values(), *model.encode(x), outputs, model.mean(z)),
+        *(model.sample(3, rng), model.reconstruct(x), model.prior.log_prob(z)),
+        *(model.likelihood.sample(outputs, model.params, rng), model.posterior.noise(rng, (2, L), dtype)),
+    ]
+    assert {result.dtype for result in results} == {np.dtype(dtype)}
+    assert model.hidden == (5,)
+
+
+def test_terms_are_double_precision_means():
+    model = mv.VAE(50, 3, (5,), backend="numpy")
+    rng = np.random.default_rng(0)
+    terms, trace = model.forward(rng.random((999, 50)), rng.standard_normal((999, 3)))
+    assert terms.nll == trace.nll.astype(np.float64).mean()
+    assert terms.kl == trace.kl.astype(np.float64).mean()
+
+
+def test_start_output_at_sets_and_checks():
+    model = mv.VAE(3, 2, (4,), backend="numpy")
+    bias = model.params["output.b"]
+    for _ in range(2):  # it sets, and does not add
+        model.start_output_at([0.0, 0.5, 1.0])
+        np.testing.assert_allclose(bias, [np.log(1e-3 / 0.999), 0, np.log(0.999 / 1e-3)], rtol=1e-6)
+    assert model.params["output.b"] is bias
+    with pytest.raises(ValueError, match=r"pixel_mean must have shape \(3,\)"):
+        model.start_output_at(np.array([0.5]))
+    with pytest.raises(ValueError, match=r"pixel_mean must lie in \[0, 1\]"):
+        model.start_output_at([0.5, 0.5, 2.0])
+
+
+def test_a_loss_that_overflows_by_its_weight(backend):
+    model = mv.VAE(4, 2, (3,), backend=backend)
+    with pytest.raises(ValueError, match="the loss is not finite: loss is inf"):
+        model.loss(np.ones((2, 4)), np.ones((2, 2)), beta=1e308 * 1.7)
+
+
+def test_codes_that_are_not_finite(backend):
+    model = mv.VAE(4, 2, (3,), backend=backend)
+    for call in (model.decode, model.mean):
+        with pytest.raises(ValueError, match=r"z must be finite, got nan at index \(1, 0\)"):
+            call(np.array([[0.0, 0.0], [np.nan, 0.0]]))
+
+
+def test_sample_takes_n_draws_from_the_generator(backend):
+    model = mv.VAE(4, 2, (3,), backend=backend)
+    z = np.random.default_rng(3).standard_normal((6, 2))
+    agree("sample", model.sample(6, np.random.default_rng(3)), model.mean(z), 0)
+
+
+def test_a_gaussian_samples_with_its_own_variance():
+    """The fixed variance of the setting, within 5 standard errors."""
+    n = 100_000
+    likelihood = distributions.Gaussian(ops, "fixed", logvar=2.0)
+    draws = likelihood.sample(np.zeros((n, 1)), {}, np.random.default_rng(0))
+    assert abs(draws.var() / np.exp(2.0) - 1) < checks.FALSE_ALARM * np.sqrt(2 / n)
+
+
+def test_the_first_layer_asks_for_no_input_gradient(rng):
+    """dx of the data would cost as much as the layer itself, for nobody."""
+    from types import SimpleNamespace
+
+    asked = []
+
+    def dense_backward(dy, cache, input_gradient=True):
+        asked.append(input_gradient)
+        return ops.dense_backward(dy, cache, input_gradient)
+
+    spy = SimpleNamespace(**{**vars(ops), "dense_backward": dense_backward})
+    model = mv.VAE(D, L, (6, 5), backend=spy, dtype=np.float64)
+    model.loss_and_grads(*draw(rng))
+    assert asked == [True] * 6 + [False]  # output, decoder 2 and 1, two heads, encoder 2; then encoder 1

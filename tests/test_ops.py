@@ -316,3 +316,47 @@ def test_wrong_shapes_are_refused(ops, call, message):
 def test_lists_are_refused(ops):
     with pytest.raises(TypeError, match="mu must be a NumPy array"):
         ops.gaussian_kl([[1.0]], [[1.0]])
+
+
+# ------------------------------------------------------------------------------ digits in the tails
+
+
+def test_small_answers_keep_their_digits(ops):
+    """Where the answer is tiny, it is right relative to itself: no 1 was added and taken away again."""
+    a = np.array([[-40.0, -20.0, -5.0]])
+    y = ops.activation_forward(a, "softplus")
+    slope = ops.activation_backward(np.ones_like(y), y, "softplus")
+    np.testing.assert_allclose(y, np.log1p(np.exp(a)), rtol=1e-14)
+    np.testing.assert_allclose(slope, np.exp(a) / (1 + np.exp(a)), rtol=1e-14)
+    one = np.ones((1, 1))
+    for logvar in (1e-9, -1e-7):
+        dlogvar = ops.gaussian_kl_backward(np.ones(1), one, logvar * one)[1]
+        np.testing.assert_allclose(dlogvar, 0.5 * (logvar + logvar**2 / 2), rtol=1e-13)
+    for size in (20.0, 36.0, 40.0, 300.0):
+        logits = np.array([[size]])
+        np.testing.assert_allclose(ops.bernoulli_nll(logits, one), [np.exp(-size)], rtol=1e-8)
+        np.testing.assert_allclose(ops.bernoulli_nll(-logits, 0 * one), [np.exp(-size)], rtol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda o, f: o.activation_backward(f(2, 2), f(2, 2), "gelu"), "activation must be one of"),
+        (lambda o, f: o.activation_backward(f(2, 1), f(2, 2), "relu"), "dy must have shape"),
+        (lambda o, f: o.gaussian_kl_backward(f(2), f(2, 3), f(1, 3)), "logvar must have shape"),
+        (lambda o, f: o.gaussian_log_prob(f(2, 3), f(2, 3), f(2, 1)), "logvar must have shape"),
+        (lambda o, f: o.gaussian_log_prob(f(1, 3), f(2, 3), f(2, 3)), "z must have shape"),
+        (lambda o, f: o.gaussian_sample_backward(f(1, 3), f(2, 3), f(2, 3), f(1, 3)), "eps must have shape"),
+        (
+            lambda o, f: o.gaussian_sample_backward(f(2, 3), f(2, 3), f(2, 1), f(2, 3)),
+            "logvar must have shape",
+        ),
+        (lambda o, f: o.bernoulli_nll_backward(f(2), f(2, 3), f(2, 1)), "logits must have shape"),
+        (lambda o, f: o.gaussian_nll(f(2, 3), f(1), f(2, 1)), "mean must have shape"),
+        (lambda o, f: o.gaussian_nll_backward(f(2), f(2, 3), f(1), f(2, 1)), "mean must have shape"),
+        (lambda o, f: o.gaussian_nll_backward(f(2), f(2, 3), f(2, 1), f(2, 3)), "logvar must have shape"),
+    ],
+)
+def test_backward_refuses_what_forward_refuses(ops, call, message):
+    with pytest.raises(ValueError, match=message):
+        call(ops, lambda *shape: np.ones(shape))
