@@ -19,9 +19,9 @@ from .runs import TEST, Run, load_model
 def main(argv=None):
     """Run one command; the exit code is returned."""
     args = vars(parser().parse_args(argv))
-    commands = {"train": train, "sample": sample, "reconstruct": reconstruct, "evaluate": evaluate}
+    commands = (train, sample, reconstruct, evaluate, bench)
     try:
-        commands[args.pop("command")](**args)
+        {command.__name__: command for command in commands}[args.pop("command")](**args)
     except training.Interrupted as interrupted:
         print(f"\n{interrupted}", file=sys.stderr)
         return 130
@@ -117,6 +117,30 @@ def evaluate(run, seed, samples, threads):
     print(f"  latents     {active.sum():5d}      of {active.size} are active: Var over x of mu(x) > 0.01")
 
 
+def bench(numbers, out, threads, rounds, quick, only):
+    """Race the training step and its products against other libraries, in one interleaved run."""
+    from . import plots
+    from .bench import chart, race, table
+
+    _require_png(out)
+    for path in filter(None, (out, numbers)):  # before minutes of measuring, not after
+        files.require_ours(path)
+        if not Path(path).parent.is_dir():
+            raise ValueError(f"{path} cannot be written: there is no folder {Path(path).parent}")
+    results = race.measure(
+        only or race.KINDS, threads, rounds, quick, lambda line: print(line, file=sys.stderr)
+    )
+    for line in table.lines(results):
+        print(line, flush=True)
+    if numbers:
+        files.write(numbers, race.to_json(results))
+        print(f"wrote {numbers}")
+    figure = chart.bench_chart(results)
+    if figure:
+        files.write(out, plots.to_png(figure))
+        print(f"wrote {out}")
+
+
 # ------------------------------------------------------------------------------ what they share
 
 
@@ -129,10 +153,14 @@ def _progress(chunks):
 def _write_picture(figure, path):
     from . import plots
 
-    if Path(path).suffix.lower() != ".png":
-        raise ValueError(f"--out must name a .png file, got {path}")
+    _require_png(path)
     files.write(path, plots.to_png(figure))
     print(f"wrote {path}")
+
+
+def _require_png(path):
+    if Path(path).suffix.lower() != ".png":
+        raise ValueError(f"--out must name a .png file, got {path}")
 
 
 def _generator(seed):

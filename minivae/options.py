@@ -42,7 +42,20 @@ def parser():
     sub = _run_command(commands, "evaluate", text, None, own)
     text = "importance samples for log p(x), 0 for none (default: %(default)s)"
     sub.add_argument("--samples", metavar="K", type=int, default=100, help=text)
+    _bench(_command(commands, "bench", "race the training step and its products against other libraries"))
     return root
+
+
+def _bench(sub):
+    sub.add_argument("--json", metavar="FILE", dest="numbers", help="write every number, raw rounds too")
+    sub.add_argument("--out", metavar="FILE", default="bench.png", help="the PNG (default: %(default)s)")
+    sub.add_argument("--threads", metavar="N", type=int, help="threads of every contender (default: all)")
+    sub.add_argument(
+        "--rounds", metavar="N", type=int, default=15, help="turns of each (default: %(default)s)"
+    )
+    sub.add_argument("--quick", action="store_true", help="a smoke run: see that it works, not how fast")
+    text = "what to measure, comma-separated: step, matmul, parts, machine (default: all)"
+    sub.add_argument("--only", metavar="NAMES", type=lambda names: tuple(names.split(",")), help=text)
 
 
 def _command(commands, name, text):

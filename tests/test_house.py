@@ -28,20 +28,21 @@ def imports(path):
         if isinstance(node, ast.ImportFrom) and node.level:
             upwards = path.parent if node.level == 1 else path.parent.parent
             if upwards != PACKAGE:
-                continue  # within the kernels
+                continue  # within a folder of the package
             names = [node.module] if node.module else [alias.name for alias in node.names]
             found.update(name.split(".")[0] for name in names)
     return found
 
 
 def test_the_reading_order_names_every_module():
-    files = {p.stem for p in PACKAGE.glob("*.py")} | {"kernels"}
+    files = {p.stem for p in PACKAGE.glob("*.py")} | {p.parent.name for p in PACKAGE.glob("*/__init__.py")}
     assert set(reading_order()) == files - {"__init__", "__main__"}
 
 
 @pytest.mark.parametrize("module", reading_order())
 def test_modules_import_only_from_those_above(module):
-    paths = (PACKAGE / module).glob("*.py") if module == "kernels" else [PACKAGE / f"{module}.py"]
+    folder = PACKAGE / module
+    paths = folder.glob("*.py") if folder.is_dir() else [PACKAGE / f"{module}.py"]
     above = set(reading_order()[: reading_order().index(module)])
     for path in paths:
         assert imports(path) <= above, f"{path.name} imports from below: {imports(path) - above}"
