@@ -60,9 +60,19 @@ def one_of(name, value, choices):
     return value
 
 
+def generator(name, rng):
+    """Refuse anything but a NumPy Generator: no draw may come from somewhere hidden."""
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"{name} must be a numpy.random.Generator, got {describe(rng)}")
+    return rng
+
+
 def numeric(name, array):
     """Refuse arrays of objects, strings or dates; return the argument as an array."""
-    array = np.asarray(array)
+    try:
+        array = np.asarray(array)
+    except ValueError:
+        raise ValueError(f"{name} must be an array: its rows have different lengths") from None
     if array.dtype.kind not in "buifc":
         raise TypeError(f"{name} must hold numbers, got {describe(array)}")
     return array
@@ -78,13 +88,15 @@ def cast(name, array, dtype, lowest=-math.inf, highest=math.inf):
         raise TypeError(f"{name} must be real, got {describe(array)}")
     if array.size == 0:
         raise ValueError(f"{name} must not be empty, got {describe(array)}")
+    given = array
     with np.errstate(over="ignore"):  # 1e300 becomes inf in float32, and is refused below
         array = array.astype(dtype, copy=False)
     real = array.real
     smallest, largest = real.min(), real.max()
     if not (np.isfinite(smallest) and np.isfinite(largest)):
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(real))[0])
-        raise ValueError(f"{name} must be finite, got {real[where]} at index {where}")
+        wanted = f"fit {array.dtype}" if np.isfinite(given[where]) else "be finite"
+        raise ValueError(f"{name} must {wanted}, got {given[where]} at index {where}")
     if smallest < lowest or largest > highest:
         raise ValueError(
             f"{name} must lie in [{lowest:g}, {highest:g}], got values in [{smallest:g}, {largest:g}]"

@@ -12,6 +12,9 @@ BACKENDS = ("numba", "numpy")
 def namespace(backend):
     """The module called "numba" or "numpy"; any other namespace with the functions of `ops` as it is."""
     if not isinstance(backend, str):
+        if not hasattr(backend, "dense_forward"):
+            names = ", ".join(BACKENDS)
+            raise TypeError(f"backend must be one of {names}, or have the functions of ops; got {backend!r}")
         return backend
     if arguments.one_of("backend", backend, BACKENDS) == "numpy":
         from . import ops

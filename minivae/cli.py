@@ -4,6 +4,7 @@ Every error that a user can make ends as one line on standard error and exit cod
 """
 
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -33,6 +34,7 @@ def main(argv=None):
         return 1
     except (ValueError, TypeError, OSError, MemoryError) as error:
         text = " ".join(str(error).split()) or type(error).__name__
+        text = f"not enough memory: {text}" if isinstance(error, MemoryError) else text
         print(f"python -m minivae: error: {text}", file=sys.stderr)
         return 2
     return 0
@@ -53,7 +55,7 @@ def train(out, overwrite, resume, threads, **settings):
         if out or overwrite:
             raise ValueError("--resume goes on in its own folder; leave out --out and --overwrite")
         folder = Path(resume)
-        run = Run.load(folder, settings.pop("epochs", None))
+        run = Run.load(folder, settings.pop("epochs", None), settings.pop("data", None))
         changed = [k for k, v in settings.items() if getattr(run.config, k) != v]
         if changed:
             raise ValueError(f"--resume keeps the run's settings; it cannot change {', '.join(changed)}")
@@ -63,7 +65,7 @@ def train(out, overwrite, resume, threads, **settings):
     training.train(run, folder, say=lambda line: print(line, flush=True))
     print(f"done in {time.perf_counter() - started:.0f} s; look at {folder}/reconstructions.png, then try:")
     for command in ("sample", "reconstruct", "evaluate"):
-        print(f"  python -m minivae {command} {folder}")
+        print(f"  python -m minivae {command} {shlex.quote(str(folder))}")
 
 
 def sample(run, n, out, seed, threads):
@@ -181,7 +183,7 @@ def _headline(run, folder):
     widths = "-".join(str(n) for n in (model.data_dim, *model.hidden, model.latent_dim))
     count = sum(param.size for param in model.params.values())
     images = f"{len(run.data.x_train):,} + {len(run.data.x_test):,} images"
-    resumed = f", from epoch {run.epoch + 1}" * (run.epoch + run.step > 0)
+    resumed = f", after {run.epoch} epochs and {run.step} steps" * (run.epoch + run.step > 0)
     return (
         f"{widths} {config.activation}, {config.likelihood}, {count:,} parameters, {config.optimizer} "
         f"{config.lr:g}, {images}, {config.pixels} pixels -> {folder}{resumed}"

@@ -68,6 +68,7 @@ def load_dataset(path=None):
         labels = [arrays.get("y_train"), arrays.get("y_test")]
     elif len(arrays) == 1:
         (images,) = arrays.values()
+        _check_images(images, path)
         train, test = _split(images, path)
         labels = [None, None]
     else:
@@ -94,9 +95,11 @@ def digest(dataset):
 
 def binarize(images, rng):
     """A Bernoulli draw of every pixel: P(1) = pixel / 255 for uint8, = pixel for floats in [0, 1]."""
+    images = _stored(images)
+    arguments.generator("rng", rng)
     if images.dtype == np.uint8:
         return rng.integers(0, 255, images.shape, dtype=np.uint8) < images  # 255 levels, so exact
-    return rng.random(images.shape) < images
+    return rng.random(images.shape) < arguments.cast("images", images, images.dtype, 0, 1)
 
 
 def minibatch(images, pixels, rng, dtype=np.float32):
@@ -104,6 +107,7 @@ def minibatch(images, pixels, rng, dtype=np.float32):
     arguments.one_of("pixels", pixels, PIXELS)
     if pixels == "dynamic":
         return binarize(images, rng).astype(dtype)
+    images = _stored(images)
     grey = images / np.float32(255) if images.dtype == np.uint8 else images
     if pixels == "threshold":
         return (grey > 0.5).astype(dtype)  # 128 and more, since 127 / 255 < 1/2
@@ -137,6 +141,16 @@ def prepare(dataset, pixels, support):
     )
 
 
+def _stored(images):
+    """Images as uint8 or floats, whose numbers say what they mean; True and False become 255 and 0."""
+    images = arguments.numeric("images", images)
+    if images.dtype.kind == "b":
+        return images * np.uint8(255)
+    if images.dtype != np.uint8 and images.dtype.kind != "f":
+        raise TypeError(f"images must be uint8 from 0 to 255, or floats, got {arguments.describe(images)}")
+    return images
+
+
 def _read(path):
     """Every array in a .npy or .npz file, by name."""
     path = Path(path)
@@ -151,12 +165,13 @@ def _read(path):
     except OSError as error:
         raise ValueError(f"data file {path} cannot be read: {error}") from None
     except Exception as error:  # a damaged zip fails in many ways, every one of them the file's fault
-        text = "it holds Python objects" if "allow_pickle" in str(error) else str(error)
+        objects = "Object arrays" in str(error)
+        text = "it holds Python objects" if objects else "it is damaged, or something else"
         raise ValueError(f"data file {path} is no .npy or .npz array file: {text}") from None
 
 
 def _split(images, path):
-    if images.ndim == 0 or len(images) < 2:
+    if len(images) < 2:
         raise ValueError(
             f"data file {path} must hold at least two images, one to train on and one to test on, "
             f"got {arguments.describe(images)}"
@@ -173,13 +188,15 @@ def _check_images(images, path):
         raise ValueError(
             f"data file {path} must hold images (N, D) or (N, h, w), got {arguments.describe(images)}"
         )
+    if images.dtype.kind == "f":
+        arguments.cast(f"data file {path}", images, np.float32)
 
 
 def _as_stored(train, test, path):
     """Both sets as rows of uint8 from 0 to 255, or of float32 if either has floats."""
     train, test = train.reshape(len(train), -1), test.reshape(len(test), -1)
     if "f" in (train.dtype.kind, test.dtype.kind):
-        return [arguments.cast(f"data file {path}", images, np.float32) for images in (train, test)]
+        return [images.astype(np.float32) for images in (train, test)]
     low, high = min(train.min(), test.min()), max(train.max(), test.max())
     if low < 0 or high > 255:
         raise ValueError(f"data file {path}: integers must lie in 0 to 255, got {low} to {high}")

@@ -23,6 +23,8 @@ def noise(model, rng, batch, samples):
 
 def average_terms(model, images, pixels, rng, beta=1.0, samples=1):
     """Terms averaged over all images (N, D), each with its own draw of pixels and of z."""
+    arguments.integer("samples", samples)
+    _require_images(images)
     sums = np.zeros(3)
     for rows in _chunks(len(images), ROWS // samples):
         x = minibatch(images[rows], pixels, rng, model.dtype)
@@ -44,6 +46,7 @@ def importance_nll(model, images, pixels, rng, samples, progress=iter):
     equation 8, the ELBO at K = 1 and log p(x) as K grows. `progress` wraps the iteration over chunks.
     """
     arguments.integer("samples", samples)
+    _require_images(images)
     nll = []
     for rows in progress(list(_chunks(len(images), max(1, ROWS // samples)))):
         x = minibatch(images[rows], pixels, rng, model.dtype)
@@ -70,8 +73,14 @@ def active_units(model, images, pixels, rng, threshold=0.01):
 
 def latent_means(model, images, pixels, rng):
     """mu (N, L) of every image: the map of the latent space."""
+    _require_images(images)
     chunks = _chunks(len(images), ROWS)
     return np.concatenate([model.encode(minibatch(images[r], pixels, rng, model.dtype))[0] for r in chunks])
+
+
+def _require_images(images):
+    if not isinstance(images, np.ndarray) or images.ndim != 2 or not images.size:
+        raise ValueError(f"images must be a non-empty array (N, D), got {arguments.describe(images)}")
 
 
 def _chunks(n, size):

@@ -6,20 +6,27 @@ of a JSON or npz file, the header of the metrics), and a file without the mark i
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
-MARKS = (b"minivae", b"epoch,train_loss,train_nll,train_kl,test_loss,test_nll,test_kl,seconds")
 HEAD = 1024  # bytes from the start in which a mark must stand
+# (how the file begins, what stands in its head): JSON, JSON of a benchmark, CSV, npz, PNG
+MARKS = (
+    (b'{\n  "minivae":', b""),
+    (b'{\n "written by": "minivae', b""),
+    (b"epoch,train_loss,train_nll,train_kl,test_loss,test_nll,test_kl,seconds\n", b""),
+    (b"PK", b"minivae.npy"),
+    (b"\x89PNG", b"Software\0minivae"),
+)
 
 
 def is_ours(path):
     """Whether a file at `path` carries the mark."""
-    try:
-        with open(path, "rb") as file:
-            head = file.read(HEAD)
-    except OSError:
+    if not os.path.isfile(path) or os.path.islink(path):
         return False
-    return any(mark in head for mark in MARKS)
+    with open(path, "rb") as file:
+        head = file.read(HEAD)
+    return any(head.startswith(start) and mark in head for start, mark in MARKS)
 
 
 def require_ours(path):
@@ -29,7 +36,7 @@ def require_ours(path):
 
 
 def write(path, data):
-    """Put bytes at `path` in one step: all of them, or the old content stays."""
+    """Put bytes at `path` in one step: all of them, or the old content stays and ValueError says why."""
     path = Path(path)
     require_ours(path)
     partial = path.with_name(f".{path.name}.part")
@@ -39,6 +46,14 @@ def write(path, data):
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
+    except OSError as error:
+        _remove(partial)
+        raise ValueError(f"{path} cannot be written: {error.strerror}; what stood there stands") from None
     except BaseException:
-        partial.unlink(missing_ok=True)
+        _remove(partial)
         raise
+
+
+def _remove(partial):
+    with suppress(OSError):
+        partial.unlink(missing_ok=True)

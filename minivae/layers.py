@@ -17,7 +17,7 @@ def widths(name, hidden):
         raise TypeError(
             f"{name} must be a sequence of widths such as (400,), got {arguments.describe(hidden)}"
         )
-    return tuple(arguments.integer(name, width) for width in hidden)
+    return tuple(arguments.integer(f"every width of {name}", width) for width in hidden)
 
 
 def shapes(layers, sizes):

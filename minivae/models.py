@@ -149,7 +149,8 @@ class VAE:
     def loss_and_grads(self, x, eps, beta=1.0):
         """x (B, D), eps (B, L) or (S, B, L) -> Terms (floats, nats per example), grads like params.
 
-        Raises ValueError for a wrong shape, a non-finite or unsupported entry, or a loss not finite.
+        Raises ValueError for a wrong shape, an entry that is not finite or that the likelihood does not
+        support, or a loss that is not finite; TypeError for anything that is not an array of real numbers.
         """
         terms, trace = self.forward(x, eps, beta)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -171,7 +172,8 @@ class VAE:
 
     def sample(self, n, rng):
         """Draw z from the prior and decode it -> pixel means (n, D)."""
-        return self.mean(self.prior.sample(rng, arguments.integer("n", n), self.latent_dim))
+        n = arguments.integer("n", n)
+        return self.mean(self.prior.sample(arguments.generator("rng", rng), n, self.latent_dim))
 
     def reconstruct(self, x):
         """E[x|z] at z = mu(x): x (B, D) -> pixel means (B, D)."""
@@ -207,13 +209,10 @@ def _mean(per_example):
 
 
 def _dtype(dtype):
-    try:
-        dtype = np.dtype(dtype)
-    except TypeError:
-        dtype = None
-    if dtype is None or dtype.name not in DTYPES:
-        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {arguments.describe(dtype)}")
-    return dtype
+    for name in DTYPES:
+        if dtype is not None and dtype in (name, np.dtype(name), np.dtype(name).type):
+            return np.dtype(name)
+    raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {arguments.describe(dtype)}")
 
 
 def _generator(seed):

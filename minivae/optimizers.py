@@ -48,9 +48,13 @@ class Optimizer:
     def step(self, params, grads):
         """Update every array of `params` in place by the same key of `grads`."""
         for name, param in params.items():
+            if not isinstance(param, np.ndarray):
+                raise TypeError(f"params[{name!r}] must be a NumPy array, got {arguments.describe(param)}")
             if name not in grads:
                 raise ValueError(f"grads has no entry for the parameter {name!r}")
             arguments.shape(f"grads[{name!r}]", grads[name], param.shape)
+            if grads[name].dtype != param.dtype:
+                raise TypeError(f"grads[{name!r}] must be {param.dtype}, got {grads[name].dtype}")
         self.t += 1
         for name, param in params.items():
             keys = [f"{kind}/{name}" for kind in self.remembers]

@@ -10,7 +10,10 @@ from .config import Config
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line."""
+    """An ArgumentParser whose errors are one line, and which guesses no abbreviations."""
+
+    def __init__(self, *args, **settings):
+        super().__init__(*args, allow_abbrev=False, **settings)
 
     def error(self, message):
         self.exit(2, f"{self.prog}: error: {message}\n")
@@ -27,9 +30,13 @@ def parser():
         flag = "--" + field.name.replace("_", "-")
         settings.add_argument(flag, help=_help(field), **_kind(field), default=argparse.SUPPRESS)
     where = train_parser.add_argument_group("where and how")
-    where.add_argument("--out", metavar="DIR", help="the run folder (default: the next number under runs/)")
+    where.add_argument(
+        "--out", metavar="DIR", type=path, help="the run folder (default: the next number under runs/)"
+    )
     where.add_argument("--overwrite", action="store_true", help="replace the run in --out")
-    where.add_argument("--resume", metavar="RUN", help="go on with a run that was cut off, to the same bits")
+    where.add_argument(
+        "--resume", metavar="RUN", type=path, help="go on with a run that was cut off, to the same bits"
+    )
     _threads(where)
 
     own = "default: the run's own test draws"
@@ -47,8 +54,12 @@ def parser():
 
 
 def _bench(sub):
-    sub.add_argument("--json", metavar="FILE", dest="numbers", help="write every number, raw rounds too")
-    sub.add_argument("--out", metavar="FILE", default="bench.png", help="the PNG (default: %(default)s)")
+    sub.add_argument(
+        "--json", metavar="FILE", type=path, dest="numbers", help="write every number, raw rounds too"
+    )
+    sub.add_argument(
+        "--out", metavar="FILE", type=path, default="bench.png", help="the PNG (default: %(default)s)"
+    )
     sub.add_argument("--threads", metavar="N", type=int, help="threads of every contender (default: all)")
     sub.add_argument(
         "--rounds", metavar="N", type=int, default=15, help="turns of each (default: %(default)s)"
@@ -66,7 +77,7 @@ def _command(commands, name, text):
 
 def _run_command(commands, name, text, seed, meaning):
     sub = _command(commands, name, text)
-    sub.add_argument("run", metavar="RUN", help="a run folder, such as runs/1")
+    sub.add_argument("run", metavar="RUN", type=path, help="a run folder, such as runs/1")
     sub.add_argument("--seed", metavar="N", type=int, default=seed, help=f"seed of the draws ({meaning})")
     _threads(sub)
     return sub
@@ -74,7 +85,7 @@ def _run_command(commands, name, text, seed, meaning):
 
 def _picture(sub, name, count):
     sub.add_argument("-n", metavar="N", type=int, default=count, help="how many (default: %(default)s)")
-    sub.add_argument("--out", metavar="FILE", help=f"the PNG to write (default: RUN/{name}.png)")
+    sub.add_argument("--out", metavar="FILE", type=path, help=f"the PNG to write (default: RUN/{name}.png)")
 
 
 def _threads(group):
@@ -98,8 +109,15 @@ def _kind(field):
     if field.name == "hidden":
         return {"metavar": "WIDTHS", "type": hidden_widths}
     if field.name == "data":
-        return {"metavar": "FILE"}
+        return {"metavar": "FILE", "type": path}
     return {"metavar": "N" if field.type is int else "X", "type": field.type}
+
+
+def path(text):
+    """A path that is not empty: an unset shell variable must not mean the folder one stands in."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a path, got an empty word")
+    return text
 
 
 def hidden_widths(text):

@@ -9,6 +9,7 @@ import math
 import numpy as np
 from matplotlib.figure import Figure
 
+from . import arguments
 from .data import most_square
 
 # ten colours that stay apart in print and for the colour-blind, after Paul Tol's schemes
@@ -28,12 +29,14 @@ def to_png(figure, dpi=120):
 
 def image_grid(images, image_shape=None, columns=None, title=""):
     """Pixel means (n, D) as one sheet of pictures, black ink on white paper."""
-    sheet = tile(images, image_shape, columns or math.ceil(math.sqrt(len(images))))
-    return _sheet(sheet, title)
+    images = _images("images", images, image_shape)
+    return _sheet(tile(images, image_shape, columns or math.ceil(math.sqrt(len(images)))), title)
 
 
 def reconstructions(originals, means, image_shape=None, title="above: what went in. below: what came back"):
     """Originals (n, D) in one row, and under each the decoder's mean for it (n, D)."""
+    originals, means = _images("originals", originals, image_shape), _images("means", means, image_shape)
+    arguments.shape("means", means, originals.shape)
     sheet = tile(np.concatenate([originals, means]), image_shape, len(originals))
     return _sheet(sheet, title)
 
@@ -43,7 +46,10 @@ def manifold(means, image_shape=None, title="the decoder's mean over the latent 
 
     The grid's coordinates are quantiles of the prior, so that each picture stands for equally much of it.
     """
+    means = _images("means", means, image_shape)
     side = math.isqrt(len(means))
+    if side * side != len(means):
+        raise ValueError(f"means must be k * k images, got {len(means)}")
     sheet = tile(means, image_shape, side, gap=0)
     figure = _sheet(sheet, title)
     axes = figure.axes[0]
@@ -58,7 +64,11 @@ def latent_map(mu, labels=None, title="where the encoder puts the test images"):
     """mu (N, 2) of every image in the latent plane, coloured and named by its label."""
     figure = Figure(figsize=(7.0, 6.0), layout="constrained")
     axes = figure.subplots()
+    mu = arguments.cast("mu", mu, np.float64)
+    if arguments.rank("mu", mu, 2, "(N, 2)")[1] != 2:
+        raise ValueError(f"mu must have shape (N, 2), got {arguments.describe(mu)}")
     labels = np.zeros(len(mu), int) if labels is None else np.asarray(labels)
+    arguments.shape("labels", labels, (len(mu),))
     kinds = np.unique(labels)
     for i, kind in enumerate(kinds):
         points = mu[labels == kind]
@@ -108,6 +118,15 @@ def tile(images, image_shape=None, columns=1, gap=2):
         top, left = (i // columns) * (h + gap), (i % columns) * (w + gap)
         sheet[top : top + h, left : left + w] = image.reshape(h, w)
     return sheet
+
+
+def _images(name, images, image_shape):
+    images = arguments.cast(name, images, np.float64)
+    size = math.prod(image_shape) if image_shape else images.shape[-1]
+    if images.ndim != 2 or images.shape[1] != size:
+        shape = f"(n, {size})" if image_shape else "(n, D)"
+        raise ValueError(f"{name} must have shape {shape}, got {arguments.describe(images)}")
+    return images
 
 
 def _sheet(sheet, title):

@@ -23,6 +23,16 @@ CONFIG = "config.json"
 METRICS = "metrics.csv"
 COLUMNS = ("epoch", *(f"{split}_{term}" for split in ("train", "test") for term in ("loss", "nll", "kl")))
 WEIGHTS, TRAIN, TEST, FIGURES = range(4)  # the four streams of randomness that one seed gives
+# what every checkpoint holds beside params/ and optimizer/, and the kind of each
+ENTRIES = {"config": "U", "data": "U", "generator": "U", "optimizer_steps": "i", "epoch": "i", "step": "i"}
+ENTRIES |= {
+    "order": "u",
+    "sums": "f",
+    "history": "f",
+    "seconds": "f",
+    "elapsed_seconds": "f",
+    "image_shape": "i",
+}
 ADVICE = "try a smaller --lr, or check that the data are scaled; the last good checkpoint is kept"
 
 
@@ -111,7 +121,10 @@ class Run:
     # -------------------------------------------------------------------------- checkpoints
 
     def save(self, folder):
-        """Write checkpoint, config and metrics, in this order: the checkpoint is the one that counts."""
+        """Write checkpoint, config and metrics, in this order: the checkpoint is the one that counts.
+
+        Raises ValueError, and leaves what was there, where a parameter is not finite or a disk is full.
+        """
         for name, param in self.model.params.items():
             if not np.isfinite(param).all():
                 raise ValueError(f"the parameter {name} is no longer finite; {ADVICE}")
@@ -135,9 +148,18 @@ class Run:
                 "elapsed_seconds": np.array(self.elapsed),
             },
         )
-        text = json.dumps({"minivae": checkpoints.FORMAT} | self.config.as_dict(), indent=2) + "\n"
-        files.write(Path(folder, CONFIG), text.encode())
+        config = json.dumps({"minivae": checkpoints.FORMAT} | self.config.as_dict(), indent=2) + "\n"
+        files.write(Path(folder, CONFIG), config.encode())
         files.write(Path(folder, METRICS), self.metrics().encode())
+
+    def require_own(self, folder):
+        """Refuse a folder that holds another run, or a later state of this one."""
+        if Path(folder, CHECKPOINT).exists():
+            arrays, config = _read(folder)
+            same = replace(config, epochs=self.config.epochs, data=self.config.data) == self.config
+            if not same or int(arrays["optimizer_steps"]) > self.optimizer.t:
+                what = "is further along" if same else "is another run"
+                raise ValueError(f"the run in {folder} {what}; go on with Run.load, or choose another folder")
 
     def metrics(self):
         """The history as CSV text; `seconds` are those of one epoch, its test included."""
@@ -149,16 +171,20 @@ class Run:
         return text.getvalue()
 
     @classmethod
-    def load(cls, folder, epochs=None):
-        """Read a run folder back, to go on with it; `epochs` may prolong it."""
+    def load(cls, folder, epochs=None, path=None):
+        """Read a run folder back, to go on with it; `epochs` may prolong it, `path` find its data."""
         arrays, config = _read(folder)
-        run = cls(config if epochs is None else replace(config, epochs=epochs))
+        changes = {name: v for name, v in (("epochs", epochs), ("data", path)) if v is not None}
+        run = cls(replace(config, **changes))
         if arrays["data"].item() != run.digest:
-            raise ValueError(f"the data in {config.data or 'MNIST'} are not those that {folder} began with")
-        _restore_params(run.model, arrays)
+            name = run.config.data or "MNIST"
+            raise ValueError(f"the data in {name} are not those that {folder} began with")
+        _restore(run.model, arrays)
         run.optimizer.t = int(arrays["optimizer_steps"])
-        prefix = "optimizer/"
-        run.optimizer.state = {k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)}
+        for kind in run.optimizer.remembers if run.optimizer.t else ():
+            for name, param in run.model.params.items():
+                key = f"{kind}/{name}"
+                run.optimizer.state[key] = _entry(arrays, f"optimizer/{key}", param)
         run.rng.bit_generator.state = json.loads(arrays["generator"].item())
         run.epoch, run.step = int(arrays["epoch"]), int(arrays["step"])
         run.order, run.sums = arrays["order"], arrays["sums"]
@@ -172,24 +198,42 @@ class Run:
 def load_model(folder):
     """The model of a run folder alone, without the data it was trained on -> VAE, (h, w) of its images."""
     arrays, config = _read(folder)
-    model = build_model(config, arrays["params/output.b"].size)
-    _restore_params(model, arrays)
-    return model, tuple(int(n) for n in arrays["image_shape"])
+    h, w = (int(n) for n in arrays["image_shape"])
+    model = build_model(config, h * w)
+    _restore(model, arrays)
+    return model, (h, w)
 
 
 def _read(folder):
     """A folder's checkpoint and config, once they are known to belong together."""
     if not Path(folder).is_dir():
         raise ValueError(f"run folder {folder} does not exist")
-    arrays = checkpoints.load(Path(folder, CHECKPOINT))
-    config = Config.from_dict(json.loads(arrays["config"].item()))
+    path = Path(folder, CHECKPOINT)
+    arrays = checkpoints.load(path)
+    for name, kind in ENTRIES.items():
+        if name not in arrays or arrays[name].dtype.kind != kind:
+            raise ValueError(f"checkpoint {path} lacks the entry {name}, or it is of a wrong type")
+    try:
+        config = Config.from_dict(json.loads(arrays["config"].item()))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"checkpoint {path} holds no config that can be used: {error}") from None
     _same_config(Path(folder, CONFIG), config)
     return arrays, config
 
 
-def _restore_params(model, arrays):
+def _restore(model, arrays):
+    """Copy saved parameters into the model, each of its own shape and finite."""
     for name, param in model.params.items():
-        param[...] = arrays[f"params/{name}"]
+        saved = _entry(arrays, f"params/{name}", param)
+        if not np.isfinite(saved).all():
+            raise ValueError(f"the checkpoint's params/{name} is not finite")
+        param[...] = saved
+
+
+def _entry(arrays, name, like):
+    if name not in arrays or arrays[name].shape != like.shape or arrays[name].dtype != like.dtype:
+        raise ValueError(f"the checkpoint must hold {name} of shape {like.shape} and type {like.dtype}")
+    return arrays[name]
 
 
 def _same_config(path, config):
@@ -198,13 +242,19 @@ def _same_config(path, config):
         return  # killed before it was written; the next save writes it
     try:
         given = dict(json.loads(path.read_bytes()))
-        given.pop("minivae")
-    except (ValueError, KeyError, TypeError, OSError):
+        version = given.pop("minivae")
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
         raise ValueError(f"{path} is not a config; delete it, and resuming writes it anew") from None
+    if version != checkpoints.FORMAT:
+        raise ValueError(f"{path} has format {version}, this minivae reads format {checkpoints.FORMAT}")
     wanted = config.as_dict()
+    given["data"] = wanted["data"]  # a file may move; its content is known by its digest
     # a run killed between the two writes that prolong it has an older, smaller number here
     if isinstance(given.get("epochs"), int) and given["epochs"] < wanted["epochs"]:
         given["epochs"] = wanted["epochs"]
     wrong = sorted(k for k in wanted.keys() | given.keys() if given.get(k) != wanted.get(k))
     if wrong:
-        raise ValueError(f"{path} does not match the checkpoint in {', '.join(wrong)}")
+        hint = "; to prolong a run, resume it with --epochs" if wrong == ["epochs"] else ""
+        raise ValueError(f"{path} does not match the checkpoint in {', '.join(wrong)}{hint}")

@@ -4,6 +4,8 @@ The folder is complete from the first moment: a checkpoint is written before the
 epoch, and where Ctrl-C stopped an epoch half way. A run that was killed goes on from the last of them.
 """
 
+import shlex
+import shutil
 import signal
 import sys
 import threading
@@ -14,9 +16,10 @@ import numpy as np
 from tqdm import tqdm
 
 from . import data, evaluation, files
-from .runs import CHECKPOINT, CONFIG, FIGURES, METRICS, Run
+from .runs import CHECKPOINT, CONFIG, FIGURES, METRICS
 
 PICTURES = ("curves.png", "reconstructions.png", "samples.png", "latent_map.png", "manifold.png")
+LATER = ("sample.png", "reconstruct.png")  # what the commands of these names leave
 
 
 class Interrupted(KeyboardInterrupt):
@@ -51,7 +54,7 @@ def new_folder(run, out=None, overwrite=False):
     folder = Path("runs", str(_next_number())) if out is None else Path(out)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--out {folder} is a file, expected a folder")
-    written = [folder / name for name in (CHECKPOINT, CONFIG, METRICS, *PICTURES)]
+    written = [folder / name for name in (CHECKPOINT, CONFIG, METRICS, *PICTURES, *LATER)]
     for path in written:
         files.require_ours(path)
     if any(path.exists() for path in written) and not overwrite:
@@ -62,14 +65,28 @@ def new_folder(run, out=None, overwrite=False):
             partial.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ValueError(f"--out {folder} cannot be made: {error.strerror}") from None
-        run.save(partial)
+        try:
+            run.save(partial)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
         partial.rename(folder)
         return folder
     # the old config goes before the new checkpoint comes: a crash between the two leaves one run or the other
-    (folder / CONFIG).unlink(missing_ok=True)
-    run.save(folder)
-    for name in PICTURES:
-        (folder / name).unlink(missing_ok=True)
+    config, aside, checkpoint = folder / CONFIG, folder / f".{CONFIG}.old", folder / CHECKPOINT
+    before = checkpoint.stat().st_ino if checkpoint.exists() else None
+    if config.exists():
+        config.rename(aside)
+    try:
+        run.save(folder)
+    except BaseException:
+        if (
+            aside.exists() and before == checkpoint.stat().st_ino
+        ):  # still the old one, so its config stays too
+            aside.rename(config)
+        raise
+    for path in (aside, *(folder / name for name in (*PICTURES, *LATER))):
+        path.unlink(missing_ok=True)
     return folder
 
 
@@ -82,29 +99,40 @@ def train(run, folder, say=print):
     """Train `run` to its last epoch, and leave its folder complete.
 
     `say` gets one line per epoch. Raises Interrupted once Ctrl-C has been obeyed and the run saved, and
-    ValueError with the epoch and step where the loss stops being finite.
+    ValueError with the epoch and step where the loss stops being finite, or where another run's folder, or a
+    later state of this one, would be replaced.
     """
+    folder = Path(folder)
+    if not folder.exists():
+        new_folder(run, folder)
+    run.require_own(folder)
+    resume = f"python -m minivae train --resume {shlex.quote(str(folder))}"
     with CtrlC() as ctrl_c:
         run.save(folder)
         while run.epoch < run.config.epochs:
             if _train_epoch(run, ctrl_c):
                 run.close_epoch()
-                say(epoch_line(run))
             run.save(folder)
+            if not run.step:
+                say(epoch_line(run))
             if ctrl_c.asked:
                 where = f"epoch {run.epoch + 1}, step {run.step}" if run.step else f"epoch {run.epoch}"
-                raise Interrupted(
-                    f"stopped after {where}, saved; go on with: python -m minivae train --resume {folder}"
-                )
-    for name, figure in pictures(run):
-        files.write(Path(folder, name), figure)
+                raise Interrupted(f"stopped after {where}, saved; go on with: {resume}")
+    try:
+        for name, figure in pictures(run):
+            files.write(folder / name, figure)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"trained and saved, but not all pictures are drawn; draw them with: {resume}"
+        ) from None
 
 
 def _train_epoch(run, ctrl_c):
     """One epoch under a progress bar, which shows on a terminal only; whether it is complete."""
     with tqdm(
         desc=f"epoch {run.epoch + 1}/{run.config.epochs}", total=len(run.data.x_train), unit=" images",
-        initial=run.step * run.config.batch_size, unit_scale=True, leave=False, disable=None, file=sys.stderr,
+        initial=run.step * run.config.batch_size, unit_scale=True, leave=False,
+        disable=None if sys.stderr else True, file=sys.stderr,
     ) as bar:  # fmt: skip
 
         def progress(images, loss):
@@ -149,6 +177,3 @@ def prior_grid(side):
     quantiles = [NormalDist().inv_cdf(p) for p in np.linspace(0.05, 0.95, side)]
     z1, z2 = np.meshgrid(quantiles, quantiles[::-1])  # the first row of pictures is the top one
     return np.stack([z1.ravel(), z2.ravel()], axis=1)
-
-
-__all__ = ["Interrupted", "Run", "new_folder", "pictures", "prior_grid", "train"]

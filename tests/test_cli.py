@@ -132,6 +132,11 @@ def test_help(capsys, command):
         ([], "required: COMMAND"),
         (["fly"], "invalid choice: 'fly'"),
         (["train", "--learning-rate", "1"], "unrecognized arguments: --learning-rate"),
+        (["train", "--epoch", "1"], "unrecognized arguments: --epoch"),
+        (["train", "--out", ""], "argument --out: expected a path, got an empty word"),
+        (["train", "--resume", ""], "argument --resume: expected a path"),
+        (["train", "--data", ""], "argument --data: expected a path"),
+        (["sample", ""], "argument RUN: expected a path"),
         (["train", "--epochs", "0"], "epochs must be an integer of at least 1, got 0"),
         (["train", "--epochs", "ten"], "argument --epochs: invalid int value: 'ten'"),
         (["train", "--batch-size", "-3"], "batch_size must be an integer of at least 1"),
@@ -300,3 +305,16 @@ def test_resuming_a_finished_run_changes_nothing(run, capsys):
     after = checkpoints.load(f"{run}/checkpoint.npz")
     for name in before:
         np.testing.assert_array_equal(before[name], after[name])
+
+
+def test_resume_finds_data_that_moved(images, tmp_path):
+    """The content decides, not the place; and other content is refused."""
+    here, there = tmp_path / "here.npy", tmp_path / "there.npy"
+    here.write_bytes(Path(images).read_bytes())
+    folder = str(tmp_path / "run")
+    assert cli.main(["train", *TINY, "--epochs", "1", "--data", str(here), "--out", folder]) == 0
+    here.rename(there)
+    assert cli.main(["train", "--resume", folder]) == 2
+    assert cli.main(["train", "--resume", folder, "--data", str(there), "--epochs", "2"]) == 0
+    np.save(there, np.zeros((20, 6, 5), np.uint8))
+    assert cli.main(["train", "--resume", folder, "--epochs", "3"]) == 2

@@ -156,8 +156,9 @@ BAD_FILES = {
     "complex": (np.ones((3, 4), complex), "must hold real numbers"),
     "vector": (np.ones(5), r"must hold images \(N, D\) or \(N, h, w\)"),
     "colour": (np.ones((5, 2, 2, 3)), "must hold images"),
-    "scalar": (np.array(3.0), "at least two images"),
-    "no images": (np.ones((0, 4)), "at least two images"),
+    "scalar": (np.array(3.0), "must hold images"),
+    "no images": (np.ones((0, 4)), "must hold images"),
+    "huge": (np.full((4, 4), 1e300), r"must fit float32, got 1e\+300 at index"),
     "no pixels": (np.ones((4, 0)), "must hold images"),
     "one image": (np.ones((1, 4)), "at least two images"),
     "nan": (np.full((4, 4), np.nan), "must be finite, got nan at index"),
@@ -223,3 +224,20 @@ def test_digest_tells_data_apart():
     assert data.digest(first) == data.digest(first._replace(x_train=np.zeros((3, 4))))
     assert data.digest(first) != data.digest(first._replace(x_train=np.ones((3, 4))))
     assert data.digest(first) != data.digest(first._replace(x_train=np.zeros((4, 3))))
+
+
+def test_images_of_ones_own_from_python():
+    """Only uint8, True and False, and floats in [0, 1] are drawn from; a list will do."""
+    rng = np.random.default_rng(0)
+    assert mv.binarize([[0.0, 1.0]], rng).tolist() == [[False, True]]
+    assert mv.binarize(np.array([[False, True]]), rng).tolist() == [[False, True]]
+    for bad in (np.full((2, 2), np.nan), np.full((2, 2), -0.1), np.full((2, 2), 1.5)):
+        with pytest.raises(ValueError, match="images must"):
+            mv.binarize(bad, rng)
+    for bad in (np.arange(4).reshape(2, 2), np.ones((2, 2), complex), np.array([["a"]])):
+        with pytest.raises(TypeError, match="images must"):
+            mv.binarize(bad, rng)
+        with pytest.raises(TypeError, match="images must"):
+            data.minibatch(bad, "grey", rng)
+    with pytest.raises(TypeError, match=r"rng must be a numpy.random.Generator, got None"):
+        mv.binarize(np.ones((2, 2)), None)

@@ -125,6 +125,18 @@ def test_noise_shapes():
 def test_bad_sample_counts():
     with pytest.raises(ValueError, match="samples must be an integer of at least 1"):
         evaluation.importance_nll(linear_model("numpy"), np.ones((2, 3)), "grey", None, 0)
+    with pytest.raises(ValueError, match="samples must be an integer of at least 1"):
+        evaluation.average_terms(linear_model("numpy"), np.ones((2, 3)), "grey", None, samples=0)
+
+
+@pytest.mark.parametrize("images", [np.ones((0, 3)), np.ones(3), [[1.0]]])
+def test_images_that_are_none(images):
+    model = linear_model("numpy")
+    for estimate in (evaluation.average_terms, evaluation.latent_means, evaluation.active_units):
+        with pytest.raises(ValueError, match="images must be a non-empty array"):
+            estimate(model, images, "grey", None)
+    with pytest.raises(ValueError, match="images must be a non-empty array"):
+        evaluation.importance_nll(model, images, "grey", None, 2)
 
 
 def test_minibatch_names_its_choices():

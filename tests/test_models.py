@@ -272,7 +272,7 @@ def test_bad_data(backend):
         (x[:0], "x must not be empty"),
         (nan, r"x must be finite, got nan at index \(1, 2\)"),
         (inf, r"x must be finite, got inf at index \(4, 0\)"),
-        (np.full((5, 4), 1e300), r"x must be finite"),
+        (np.full((5, 4), 1e300), r"x must fit float32, got 1e\+300"),
         (big, r"x must lie in \[0, 1\], got values in \[0.5, 1.5\]"),
         (low, r"x must lie in \[0, 1\]"),
         (255 * np.ones((5, 4), np.uint8), r"x must lie in \[0, 1\]"),
@@ -319,6 +319,10 @@ def test_bad_beta_and_codes(backend):
             model.decode(z)
     with pytest.raises(ValueError, match="n must be an integer of at least 1"):
         model.sample(0, np.random.default_rng(0))
+    with pytest.raises(TypeError, match=r"rng must be a numpy.random.Generator"):
+        model.sample(3, 0)
+    with pytest.raises(ValueError, match="x must be an array: its rows have different lengths"):
+        model.encode([[1.0, 0.0], [1.0]])
 
 
 @pytest.mark.parametrize(
@@ -327,7 +331,7 @@ def test_bad_beta_and_codes(backend):
         ({"data_dim": 0}, ValueError, "data_dim must be an integer of at least 1, got 0"),
         ({"latent_dim": -2}, ValueError, "latent_dim must be an integer of at least 1"),
         ({"latent_dim": 2.5}, TypeError, "latent_dim must be an integer"),
-        ({"hidden": (4, 0)}, ValueError, "hidden must be an integer of at least 1"),
+        ({"hidden": (4, 0)}, ValueError, "every width of hidden must be an integer of at least 1"),
         ({"hidden": 400}, TypeError, "hidden must be a sequence of widths"),
         ({"hidden": "400"}, TypeError, "hidden must be a sequence of widths"),
         ({"activation": "gelu"}, ValueError, "activation must be one of identity, relu"),
@@ -335,7 +339,9 @@ def test_bad_beta_and_codes(backend):
         ({"posterior": "laplace"}, ValueError, "posterior must be one of gaussian"),
         ({"backend": "torch"}, ValueError, "backend must be one of numba, numpy"),
         ({"dtype": np.int32}, ValueError, f"dtype must be one of {', '.join(DTYPES)}"),
-        ({"dtype": "nonsense"}, ValueError, "dtype must be one of"),
+        ({"dtype": "nonsense"}, ValueError, "dtype must be one of .* got 'nonsense'"),
+        ({"dtype": None}, ValueError, "dtype must be one of"),
+        ({"backend": None}, TypeError, "backend must be one of numba, numpy, or have the functions of ops"),
         ({"dtype": np.complex128}, ValueError, 'needs backend="numpy"'),
         ({"seed": -1}, ValueError, "seed must be an integer of at least 0"),
     ],

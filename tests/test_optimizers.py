@@ -110,6 +110,10 @@ def test_grads_that_do_not_fit():
         adam.step(params, {"W": np.ones((2, 3))})
     with pytest.raises(ValueError, match=r"grads\['b'\] must have shape \(3,\)"):
         adam.step(params, {"W": np.ones((2, 3)), "b": np.ones((1, 3))})
+    with pytest.raises(TypeError, match=r"grads\['b'\] must be float64, got float32"):
+        adam.step(params, {"W": np.ones((2, 3)), "b": np.ones(3, np.float32)})
+    with pytest.raises(TypeError, match=r"params\['w'\] must be a NumPy array"):
+        adam.step({"w": 1.0}, {"w": 1.0})
     assert adam.t == 0
     for name in params:
         np.testing.assert_array_equal(params[name], before[name])

@@ -64,3 +64,21 @@ def test_latent_map_groups_by_label():
     axes = plots.latent_map(mu, labels).axes[0]
     assert [line.get_xdata().tolist() for line in axes.lines] == [[0, 2], [1]]
     assert [text.get_text() for text in axes.texts] == ["3", "5"]
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda f: plots.image_grid(f(784)), r"images must have shape \(n, D\)"),
+        (lambda f: plots.image_grid(f(0, 4)), "images must not be empty"),
+        (lambda f: plots.image_grid(f(4, 784), (10, 10)), r"images must have shape \(n, 100\)"),
+        (lambda f: plots.image_grid(np.nan * f(2, 4)), "images must be finite"),
+        (lambda f: plots.reconstructions(f(4, 9), f(3, 9)), r"means must have shape \(4, 9\)"),
+        (lambda f: plots.manifold(f(5, 9)), r"means must be k \* k images, got 5"),
+        (lambda f: plots.latent_map(f(4, 3)), r"mu must have shape \(N, 2\)"),
+        (lambda f: plots.latent_map(f(4, 2), np.arange(3)), r"labels must have shape \(4,\)"),
+    ],
+)
+def test_what_cannot_be_drawn(draw, message):
+    with pytest.raises(ValueError, match=message):
+        draw(lambda *shape: np.ones(shape))

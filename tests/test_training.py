@@ -225,6 +225,7 @@ def test_a_crash_while_overwriting_leaves_one_run_or_the_other(digits, tmp_path,
         training.new_folder(runs.Run(dataclasses.replace(SMALL, latent=3), digits), folder, overwrite=True)
     monkeypatch.undo()
     assert resumed(folder, digits).config.latent == (2 if moment == "checkpoint.npz" else 3)
+    assert (folder / "config.json").exists() == (moment == "checkpoint.npz")
 
 
 # ------------------------------------------------------------------------------ cut off and resumed
@@ -339,7 +340,7 @@ def test_full_disk_keeps_the_last_good_checkpoint(digits, tmp_path, monkeypatch)
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(ValueError, match="cannot be written: No space left"):
         run.save(folder)
     monkeypatch.undo()
     assert (folder / runs.CHECKPOINT).read_bytes() == before
@@ -437,3 +438,81 @@ def test_config_round_trip():
     for bad in ({}, config.as_dict() | {"new": 1}, []):
         with pytest.raises(ValueError, match="a config must have exactly the entries"):
             Config.from_dict(bad)
+
+
+# ------------------------------------------------------------------------------ checkpoints that do not fit
+
+
+def altered(folder, **changes):
+    """Write the folder's checkpoint again, whole, with some entries changed or (None) left out."""
+    arrays = checkpoints.load(folder / runs.CHECKPOINT) | changes
+    checkpoints.save(folder / runs.CHECKPOINT, {k: v for k, v in arrays.items() if v is not None})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"config": None}, "lacks the entry config"),
+        ({"history": np.array("x")}, "lacks the entry history, or it is of a wrong type"),
+        ({"config": np.array("{")}, "holds no config that can be used"),
+        ({"config": np.array("{}")}, "holds no config that can be used: a config must have exactly"),
+        ({"params/mu.W": None}, r"must hold params/mu.W of shape \(20, 2\)"),
+        ({"params/mu.W": np.ones((20, 1), np.float32)}, r"must hold params/mu.W of shape \(20, 2\)"),
+        ({"params/mu.b": np.full(2, np.nan, np.float32)}, "params/mu.b is not finite"),
+        ({"optimizer/m/mu.W": None}, "must hold optimizer/m/mu.W"),
+    ],
+)
+def test_a_whole_checkpoint_of_wrong_content(finished, digits, changes, message):
+    altered(finished, **changes)
+    with pytest.raises(ValueError, match=message):
+        resumed(finished, digits)
+
+
+def test_a_config_of_another_format(finished, digits):
+    edit_config(finished, minivae=7)
+    with pytest.raises(ValueError, match="has format 7, this minivae reads format 1"):
+        resumed(finished, digits)
+
+
+def test_train_replaces_no_other_run(finished, digits):
+    """Nor a later state of its own; and it makes the folder that is not there."""
+    before = (finished / runs.CHECKPOINT).read_bytes()
+    with pytest.raises(ValueError, match=r"is another run; go on with Run.load"):
+        training.train(runs.Run(dataclasses.replace(SMALL, seed=9), digits), finished, lambda line: None)
+    with pytest.raises(ValueError, match="is further along"):
+        training.train(runs.Run(SMALL, digits), finished, lambda line: None)
+    assert (finished / runs.CHECKPOINT).read_bytes() == before
+    new = finished.parent / "new"
+    training.train(runs.Run(dataclasses.replace(SMALL, epochs=1), digits), new, lambda line: None)
+    assert_same_run(finished, new)
+
+
+def test_ctrl_c_while_pictures_are_drawn(digits, tmp_path, monkeypatch):
+    def interrupted(run):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "pictures", interrupted)
+    run = runs.Run(dataclasses.replace(SMALL, epochs=1), digits)
+    with pytest.raises(
+        training.Interrupted, match=r"draw them with: python -m minivae train --resume '.*my run'"
+    ):
+        training.train(run, tmp_path / "my run", lambda line: None)
+    monkeypatch.undo()
+    training.train(resumed(tmp_path / "my run", digits), tmp_path / "my run", lambda line: None)
+    assert (tmp_path / "my run" / "curves.png").exists()
+
+
+def test_the_epoch_is_saved_before_it_is_said(digits, tmp_path):
+    def broken(line):
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        training.train(runs.Run(SMALL, digits), tmp_path / "run", broken)
+    assert resumed(tmp_path / "run", digits).epoch == 1
+
+
+def test_a_full_disk_leaves_no_half_folder(digits, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.fsync", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        training.new_folder(runs.Run(SMALL, digits), tmp_path / "run")
+    assert not list(tmp_path.iterdir())

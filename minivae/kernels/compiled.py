@@ -66,8 +66,9 @@ class Shared:
         self.parallel = compiled(function, parallel=True)
         self.__doc__ = function.__doc__
 
-    def __call__(self, *args):
-        threads.launch(self.serial, self.parallel, args)
+    def __call__(self, count, *args):
+        """Run it on `count` threads."""
+        threads.launch(self.serial, self.parallel, args, count)
 
 
 class Fixed(Shared):
@@ -77,9 +78,9 @@ class Fixed(Shared):
         super().__init__(function)
         self._ready = set()
 
-    def compile(self, signature):
-        """Make the version that the present number of threads needs, unless it is there."""
-        version = self.serial if threads.get_threads() == 1 else self.parallel
+    def compile(self, count, signature):
+        """Make the version that `count` threads need, unless it is there."""
+        version = self.serial if count == 1 else self.parallel
         if (version, id(signature)) in self._ready:
             return
         with threads.lock():

@@ -5,7 +5,7 @@ from numba import prange
 from .. import arguments
 from ..ops import ACTIVATIONS
 from . import elementary as el
-from . import memory
+from . import memory, threads
 from .compiled import Shared
 from .operands import operands
 from .tiles import RELU, SIGMOID, SOFTPLUS, TANH, multiply
@@ -18,7 +18,9 @@ def activation_forward(a, activation):
     arguments.one_of("activation", activation, ACTIVATIONS)
     (a,) = operands(a=a)
     y = memory.empty(a.shape, a.dtype)
-    _activate(a.reshape(-1, _last(a)), y.reshape(-1, _last(a)), ACTIVATIONS.index(activation))
+    _activate(
+        threads.worth(a.size), a.reshape(-1, _last(a)), y.reshape(-1, _last(a)), ACTIVATIONS.index(activation)
+    )
     return y
 
 
@@ -59,7 +61,7 @@ def _backward(dy, y, activation):
     """da and db for dy, y (B, n); nothing is computed twice, and nothing copied for the identity."""
     da = dy if activation == "identity" else memory.empty(y.shape, y.dtype)
     db = memory.empty(y.shape[1:], y.dtype)
-    _activate_backward(dy, y, da, db, ACTIVATIONS.index(activation))
+    _activate_backward(threads.worth(y.size), dy, y, da, db, ACTIVATIONS.index(activation))
     return da, db
 
 

@@ -10,7 +10,7 @@ from numba import prange
 from .. import arguments
 from ..ops import LOG_2PI, sum_to_shape
 from . import elementary as el
-from . import memory
+from . import memory, threads
 from .compiled import Shared, compiled
 from .operands import operands
 
@@ -37,7 +37,13 @@ def bernoulli_nll(logits, x):
     arguments.likelihood("logits", logits, x)
     logits, x = operands(logits=logits, x=x)
     nll, terms = memory.empty(logits.shape[:-1], x.dtype), memory.empty(logits.shape, x.dtype)
-    _bernoulli_nll(logits.reshape(-1, x.shape[1]), x, terms.reshape(-1, x.shape[1]), nll.reshape(-1))
+    _bernoulli_nll(
+        threads.worth(terms.size),
+        logits.reshape(-1, x.shape[1]),
+        x,
+        terms.reshape(-1, x.shape[1]),
+        nll.reshape(-1),
+    )
     return nll
 
 
@@ -59,7 +65,9 @@ def bernoulli_nll_backward(dnll, logits, x):
     dnll, logits, x = operands(dnll=dnll, logits=logits, x=x)
     dlogits = memory.empty(logits.shape, x.dtype)
     rows = (-1, x.shape[1])
-    _bernoulli_nll_backward(dnll.reshape(-1), logits.reshape(rows), x, dlogits.reshape(rows))
+    _bernoulli_nll_backward(
+        threads.worth(logits.size), dnll.reshape(-1), logits.reshape(rows), x, dlogits.reshape(rows)
+    )
     return dlogits
 
 
@@ -84,7 +92,7 @@ def gaussian_nll(mean, logvar, x):
 def negative_log_density(mean, logvar, x):
     """-log N(x; mean, exp(logvar)) of every row of x (N, D), against row i % B of mean and logvar."""
     nll, terms = memory.empty(x.shape[:1], x.dtype), memory.empty(x.shape, x.dtype)
-    _gaussian_nll(mean, logvar, x, terms, nll)
+    _gaussian_nll(threads.worth(x.size), mean, logvar, x, terms, nll)
     return nll
 
 
@@ -110,6 +118,7 @@ def gaussian_nll_backward(dnll, mean, logvar, x):
     dmean, dlogvar = memory.empty(mean.shape, x.dtype), memory.empty(mean.shape, x.dtype)
     rows = (-1, x.shape[1])
     _gaussian_nll_backward(
+        threads.worth(mean.size),
         dnll.reshape(-1),
         mean.reshape(rows),
         logvar.reshape(rows),

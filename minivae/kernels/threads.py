@@ -12,6 +12,7 @@ from numba import config
 from .. import arguments
 
 SPINS = 4000
+SMALL = 20_000  # numbers of an elementwise kernel; a launch takes as long as 10,000 of them
 
 
 def _wait_briefly():
@@ -59,11 +60,15 @@ def lock():
     return _lock
 
 
-def launch(serial, parallel, args):
+def worth(numbers):
+    """The threads that so many numbers are worth: below SMALL, waking a second costs more than it brings."""
+    return 1 if numbers < SMALL else get_threads()
+
+
+def launch(serial, parallel, args, count):
     """Run a kernel's version for one thread, or the one for many, and nothing else meanwhile."""
     with _lock:
-        count = get_threads()
-        if count == 1:
+        if count == 1 or _forked:
             serial(*args)
         elif count == config.NUMBA_NUM_THREADS:
             parallel(*args)

@@ -29,6 +29,7 @@ from .vectors import (
 DEPTH = 1024  # longest stretch of a sum over packed panels: a panel stays below 200 KB
 CHUNK_BYTES = 400 * 1024  # packed panels that stay in one core's second-level cache
 ROWS_PER_THREAD = 100  # with fewer rows than this, threads share the columns instead
+SMALL = 2_000_000  # multiply-adds of a product for which one thread is enough
 # codes of what is done with a finished tile, in the order of ops.ACTIVATIONS
 RELU, TANH, SOFTPLUS, SIGMOID = range(1, 5)
 
@@ -200,11 +201,12 @@ def _signature(dtype):
 
 def multiply(a, b, bias=None, activation=0, out=None):
     """act(a @ b + bias) for operands of one type that fit; a given out is contiguous and shares nothing."""
-    dtype, parts = a.dtype, threads.get_threads()
+    dtype = a.dtype
+    parts = threads.get_threads() if a.size * b.shape[1] > SMALL else 1
     out = memory.empty((a.shape[0], b.shape[1]), dtype) if out is None else out
     lanes = VECTOR_BYTES // dtype.itemsize
     panels = memory.empty((max(CHUNK_BYTES // dtype.itemsize, DEPTH * VECTORS * lanes) * parts,), dtype)
     bias = panels[:0] if bias is None else bias
-    product.compile(_signature(dtype))
-    product(parts, a, b, out, panels, bias, activation)
+    product.compile(parts, _signature(dtype))
+    product(parts, parts, a, b, out, panels, bias, activation)
     return out

@@ -21,6 +21,11 @@ def _tiny(dtype):
     return np.finfo(dtype).tiny * dtype.type(2**20)  # so that no product of a moment is denormal either
 
 
+def _parts(param):
+    """The number of threads, once to launch and once for the loop to divide by."""
+    return 2 * (threads.worth(param.size),)
+
+
 @compiled
 def share(lines, index, parts):
     """The stretch of an array that share `index` of `parts` owns: whole cache lines."""
@@ -31,7 +36,7 @@ def sgd_update(param, grad, velocity, lr, momentum):
     """The recurrence of `optimizers.sgd_update`, in one pass over memory."""
     dtype = param.dtype
     scalars = (dtype.type(lr), dtype.type(momentum), _tiny(dtype))
-    _sgd_update(threads.get_threads(), *flat(param=param, grad=grad, velocity=velocity), *scalars)
+    _sgd_update(*_parts(param), *flat(param=param, grad=grad, velocity=velocity), *scalars)
 
 
 @Shared
@@ -52,7 +57,7 @@ def rmsprop_update(param, grad, square, lr, rho, eps):
     """The recurrence of `optimizers.rmsprop_update`, in one pass over memory."""
     dtype = param.dtype
     scalars = (*(dtype.type(v) for v in (lr, rho, 1 - rho, eps)), _tiny(dtype))
-    _rmsprop_update(threads.get_threads(), *flat(param=param, grad=grad, square=square), *scalars)
+    _rmsprop_update(*_parts(param), *flat(param=param, grad=grad, square=square), *scalars)
 
 
 @Shared
@@ -78,7 +83,7 @@ def adam_update(param, grad, m, v, t, lr, beta1, beta2, eps):
     dtype, root = param.dtype, math.sqrt(1 - beta2**t)
     scalars = (lr * root / (1 - beta1**t), beta1, 1 - beta1, beta2, 1 - beta2, eps * root)
     arrays = flat(param=param, grad=grad, m=m, v=v)
-    _adam_update(threads.get_threads(), *arrays, *(dtype.type(s) for s in scalars), _tiny(dtype))
+    _adam_update(*_parts(param), *arrays, *(dtype.type(s) for s in scalars), _tiny(dtype))
 
 
 @Shared
