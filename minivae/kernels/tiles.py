@@ -29,7 +29,7 @@ from .vectors import (
 DEPTH = 1024  # longest stretch of a sum over packed panels: a panel stays below 200 KB
 CHUNK_BYTES = 400 * 1024  # packed panels that stay in one core's second-level cache
 ROWS_PER_THREAD = 100  # with fewer rows than this, threads share the columns instead
-SMALL = 2_000_000  # multiply-adds of a product for which one thread is enough
+SMALL = 500_000  # multiply-adds of a product for which one thread is enough
 # codes of what is done with a finished tile, in the order of ops.ACTIVATIONS
 RELU, TANH, SOFTPLUS, SIGMOID = range(1, 5)
 

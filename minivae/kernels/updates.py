@@ -6,6 +6,7 @@ therefore set to 0. A NaN is not below it, and stays.
 """
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numba import prange
@@ -17,8 +18,11 @@ from .operands import flat
 LINE = 16  # numbers in the cache lines that are never split between two threads
 
 
-def _tiny(dtype):
-    return np.finfo(dtype).tiny * dtype.type(2**20)  # so that no product of a moment is denormal either
+@lru_cache(8)
+def _scalars(dtype, *numbers):
+    """The numbers in the arrays' type, and `tiny` behind them; the same for every parameter of a step."""
+    tiny = np.finfo(dtype).tiny * 2.0**20  # so that no product of a moment is denormal either
+    return tuple(dtype.type(number) for number in (*numbers, tiny))
 
 
 def _parts(param):
@@ -34,9 +38,8 @@ def share(lines, index, parts):
 
 def sgd_update(param, grad, velocity, lr, momentum):
     """The recurrence of `optimizers.sgd_update`, in one pass over memory."""
-    dtype = param.dtype
-    scalars = (dtype.type(lr), dtype.type(momentum), _tiny(dtype))
-    _sgd_update(*_parts(param), *flat(param=param, grad=grad, velocity=velocity), *scalars)
+    arrays = flat(param=param, grad=grad, velocity=velocity)
+    _sgd_update(*_parts(param), *arrays, *_scalars(param.dtype, lr, momentum))
 
 
 @Shared
@@ -55,9 +58,8 @@ def _sgd_update(parts, param, grad, velocity, lr, momentum, tiny):
 
 def rmsprop_update(param, grad, square, lr, rho, eps):
     """The recurrence of `optimizers.rmsprop_update`, in one pass over memory."""
-    dtype = param.dtype
-    scalars = (*(dtype.type(v) for v in (lr, rho, 1 - rho, eps)), _tiny(dtype))
-    _rmsprop_update(*_parts(param), *flat(param=param, grad=grad, square=square), *scalars)
+    arrays = flat(param=param, grad=grad, square=square)
+    _rmsprop_update(*_parts(param), *arrays, *_scalars(param.dtype, lr, rho, 1 - rho, eps))
 
 
 @Shared
@@ -80,10 +82,9 @@ def adam_update(param, grad, m, v, t, lr, beta1, beta2, eps):
     lr m^ / (sqrt(v^) + eps) = step m / (sqrt(v) + eps root) with root = sqrt(1 - beta2^t) and
     step = lr root / (1 - beta1^t): the corrections stand outside the loop.
     """
-    dtype, root = param.dtype, math.sqrt(1 - beta2**t)
-    scalars = (lr * root / (1 - beta1**t), beta1, 1 - beta1, beta2, 1 - beta2, eps * root)
-    arrays = flat(param=param, grad=grad, m=m, v=v)
-    _adam_update(*_parts(param), *arrays, *(dtype.type(s) for s in scalars), _tiny(dtype))
+    root = math.sqrt(1 - beta2**t)
+    numbers = (lr * root / (1 - beta1**t), beta1, 1 - beta1, beta2, 1 - beta2, eps * root)
+    _adam_update(*_parts(param), *flat(param=param, grad=grad, m=m, v=v), *_scalars(param.dtype, *numbers))
 
 
 @Shared
