@@ -56,18 +56,22 @@ class Optimizer:
             if grads[name].dtype != param.dtype:
                 raise TypeError(f"grads[{name!r}] must be {param.dtype}, got {grads[name].dtype}")
         self.t += 1
+        rows = []
         for name, param in params.items():
             keys = [f"{kind}/{name}" for kind in self.remembers]
             for key in keys:
                 if key not in self.state:
                     self.state[key] = np.zeros_like(param)
-            memory = [self.state[key] for key in keys]
-            self._update(param, grads[name], *memory)
+            rows.append((param, grads[name], *(self.state[key] for key in keys)))
+        self._update(rows)
 
-    def _recurrence(self, name):
+    def _apply(self, recurrence, rows, *settings):
+        """One recurrence for every parameter; the kernels take them all in one launch."""
         if self.backend == "numpy":
-            return globals()[name]
-        return getattr(backends.namespace("numba"), name)
+            for row in rows:
+                globals()[recurrence](*row, *settings)
+        else:
+            getattr(backends.namespace("numba"), recurrence + "s")(rows, *settings)
 
 
 class SGD(Optimizer):
@@ -79,8 +83,8 @@ class SGD(Optimizer):
         super().__init__(lr, backend)
         self.momentum = arguments.number("momentum", momentum, at_least=0, below=1)
 
-    def _update(self, param, grad, velocity):
-        self._recurrence("sgd_update")(param, grad, velocity, self.lr, self.momentum)
+    def _update(self, rows):
+        self._apply("sgd_update", rows, self.lr, self.momentum)
 
 
 class RMSProp(Optimizer):
@@ -93,8 +97,8 @@ class RMSProp(Optimizer):
         self.rho = arguments.number("rho", rho, at_least=0, below=1)
         self.eps = arguments.number("eps", eps, at_least=0)
 
-    def _update(self, param, grad, square):
-        self._recurrence("rmsprop_update")(param, grad, square, self.lr, self.rho, self.eps)
+    def _update(self, rows):
+        self._apply("rmsprop_update", rows, self.lr, self.rho, self.eps)
 
 
 class Adam(Optimizer):
@@ -108,5 +112,5 @@ class Adam(Optimizer):
         self.beta2 = arguments.number("beta2", beta2, at_least=0, below=1)
         self.eps = arguments.number("eps", eps, at_least=0)
 
-    def _update(self, param, grad, m, v):
-        self._recurrence("adam_update")(param, grad, m, v, self.t, self.lr, self.beta1, self.beta2, self.eps)
+    def _update(self, rows):
+        self._apply("adam_update", rows, self.t, self.lr, self.beta1, self.beta2, self.eps)

@@ -31,12 +31,13 @@ from .gaussian import (
 from .likelihoods import bernoulli_nll, bernoulli_nll_backward, gaussian_nll, gaussian_nll_backward
 from .matmul import matmul
 from .threads import get_threads, set_threads
-from .updates import adam_update, rmsprop_update, sgd_update
+from .updates import adam_update, adam_updates, rmsprop_update, rmsprop_updates, sgd_update, sgd_updates
 
 __all__ = [
     "activation_backward",
     "activation_forward",
     "adam_update",
+    "adam_updates",
     "bernoulli_nll",
     "bernoulli_nll_backward",
     "dense_backward",
@@ -53,7 +54,9 @@ __all__ = [
     "get_threads",
     "matmul",
     "rmsprop_update",
+    "rmsprop_updates",
     "set_threads",
     "sgd_update",
+    "sgd_updates",
     "sum_to_shape",
 ]

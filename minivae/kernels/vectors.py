@@ -172,3 +172,13 @@ def transpose_block(typing_context, target, start, step, source, byte, row_bytes
         return context.get_dummy_value()
 
     return types.void(target, start, step, source, byte, row_bytes), codegen
+
+
+@intrinsic
+def pointer(typing_context, address, like):
+    """The address of an array's data, an integer, as a pointer to numbers of the type of `like`."""
+
+    def codegen(context, builder, signature, args):
+        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(like.dtype)(address, like), codegen
