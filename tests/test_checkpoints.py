@@ -143,3 +143,16 @@ def test_our_own_files_are_replaced(tmp_path):
     files.write(target, b'{\n  "minivae": 2\n}')
     assert target.read_bytes() == b'{\n  "minivae": 2\n}'
     assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_ctrl_c_while_writing_leaves_nothing_behind(path, monkeypatch):
+    before = path.read_bytes()
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoints.save(path, ARRAYS)
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == [path.name]

@@ -165,6 +165,10 @@ BAD_FILES = {
     "infinity": (np.full((4, 4), np.inf), "must be finite, got inf at index"),
     "too large": (np.full((4, 4), 256), "integers must lie in 0 to 255"),
     "negative": (np.full((4, 4), -1), "integers must lie in 0 to 255"),
+    "large test": (
+        {"x_train": np.ones((4, 3), int), "x_test": np.full((4, 3), 256)},
+        "integers must lie in 0 to 255",
+    ),
     "unlike": ({"x_train": np.ones((4, 3)), "x_test": np.ones((4, 2))}, "images of one size"),
     "labels": (
         {"x_train": np.ones((4, 3)), "x_test": np.ones((4, 3)), "y_train": np.ones(3)},
@@ -224,6 +228,8 @@ def test_digest_tells_data_apart():
     assert data.digest(first) == data.digest(first._replace(x_train=np.zeros((3, 4))))
     assert data.digest(first) != data.digest(first._replace(x_train=np.ones((3, 4))))
     assert data.digest(first) != data.digest(first._replace(x_train=np.zeros((4, 3))))
+    assert data.digest(first) != data.digest(first._replace(x_test=np.ones((1, 4))))
+    assert data.digest(first) != data.digest(first._replace(x_train=np.zeros((3, 4), np.int64)))
 
 
 def test_images_of_ones_own_from_python():
@@ -241,3 +247,36 @@ def test_images_of_ones_own_from_python():
             data.minibatch(bad, "grey", rng)
     with pytest.raises(TypeError, match=r"rng must be a numpy.random.Generator, got None"):
         mv.binarize(np.ones((2, 2)), None)
+
+
+def test_static_train_and_test_are_separate_draws(mnist):
+    images = mnist.x_train[:50]
+    once = data.prepare(data.Dataset(images, None, images, None, (28, 28)), "static", (0, 1))
+    assert np.any(once.x_train != once.x_test)
+
+
+@pytest.mark.parametrize("name", ["train", "test"])
+@pytest.mark.parametrize("value", [-1.0, 2.0])
+def test_either_set_may_be_outside_the_support(name, value):
+    good = data.Dataset(np.zeros((3, 4)), None, np.zeros((1, 4)), None, (2, 2))
+    bad = good._replace(**{f"x_{name}": np.full((2, 4), value)})
+    with pytest.raises(ValueError, match=f"{name} images must lie in"):
+        data.prepare(bad, "grey", (0, 1))
+
+
+def test_the_held_out_tenth_is_shuffled_and_bounded(tmp_path):
+    dataset = data.load_dataset(saved(tmp_path, np.arange(200, dtype=np.uint8).reshape(200, 1)))
+    assert dataset.x_test.ravel().tolist() != list(range(20))
+    many = data.load_dataset(saved(tmp_path, np.zeros((110_000, 1), np.uint8)))
+    assert many.x_test.shape == (10_000, 1)
+
+
+def test_both_sets_are_scaled_alike(tmp_path):
+    path = tmp_path / "own.npz"
+    np.savez(path, x_train=np.array([[0, 1]]), x_test=np.array([[0, 200]]))
+    dataset = data.load_dataset(path)
+    assert (dataset.x_train.tolist(), dataset.x_test.tolist()) == ([[0, 1]], [[0, 200]])
+    np.savez(path, x_train=np.array([[0, 1]]), x_test=np.array([[0.0, 0.5]]))
+    dataset = data.load_dataset(path)
+    assert dataset.x_train.dtype == dataset.x_test.dtype == np.float32
+    assert dataset.x_test.tolist() == [[0.0, 0.5]]

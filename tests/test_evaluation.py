@@ -174,3 +174,11 @@ def test_a_unit_is_active_by_its_variance():
     x = np.tile([[0.0, 0.0], [1.0, 1.0]], (50, 1))
     assert evaluation.active_units(model, x, "grey", None).tolist() == [False, True]
     assert evaluation.active_units(model, x, "grey", None, threshold=0.005).tolist() == [True, True]
+
+
+def test_the_error_of_few_images(rng):
+    """With three images a division by three instead of two is 18 % too small."""
+    model, x = linear_model("numpy"), rng.standard_normal((3, 3))
+    ones = [evaluation.importance_nll(model, x[i : i + 1], "grey", rng, 3000).mean for i in range(3)]
+    got = evaluation.importance_nll(model, x, "grey", rng, 3000).error
+    assert got == pytest.approx(np.std(ones, ddof=1) / np.sqrt(3), rel=0.05)

@@ -200,3 +200,15 @@ def test_matmul_against_the_naive_loop():
     rng = np.random.default_rng(1)
     a, b = rng.standard_normal((6, 9)), rng.standard_normal((9, 5))
     agree("product", kernels.matmul(a, b), oracles.dense(a, b, np.zeros(5), "identity"), 1e-14)
+
+
+def test_long_rows_are_summed_in_double_precision():
+    """A million equal terms: in single precision the sum would be off by parts in ten thousand."""
+    zero = np.zeros((1, 1_000_000), np.float32)
+    agree("bernoulli", kernels.bernoulli_nll(zero, zero), [1e6 * np.log(2)], 5e-7)
+    agree(
+        "gaussian",
+        kernels.gaussian_nll(zero, np.zeros(1, np.float32), zero),
+        [0.5e6 * np.log(2 * np.pi)],
+        5e-7,
+    )

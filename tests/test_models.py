@@ -7,7 +7,7 @@ import pytest
 from checks import agree
 
 import minivae as mv
-from minivae import distributions, ops
+from minivae import distributions, layers, ops
 from minivae.models import DTYPES
 
 D, L, B = 7, 3, 4
@@ -489,3 +489,22 @@ def test_the_first_layer_asks_for_no_input_gradient(rng):
     model = mv.VAE(D, L, (6, 5), backend=spy, dtype=np.float64)
     model.loss_and_grads(*draw(rng))
     assert asked == [True] * 6 + [False]  # output, decoder 2 and 1, two heads, encoder 2; then encoder 1
+
+
+def test_no_derivative_of_the_data(rng):
+    params = layers.glorot_uniform(layers.shapes(("a", "b"), (4, 3, 2)), rng, np.float64)
+    caches, grads = {}, {}
+    y = layers.forward(ops, params, ("a", "b"), rng.random((5, 4)), "tanh", caches)
+    assert layers.backward(ops, ("a", "b"), y, caches, grads, input_gradient=False) is None
+    assert mv.VAE(4, 2, [3], backend="numpy").hidden == (3,)
+
+
+def test_a_gradient_may_overflow_without_a_warning():
+    """Warnings are errors here; the next loss, which is not finite, is what says so."""
+    model = mv.VAE(1, 1, (), likelihood="gaussian", backend="numpy")
+    for param in model.params.values():
+        param[...] = 0
+    model.params["mu.b"][...], model.params["output.W"][...] = 1e-3, 1e21
+    terms, grads = model.loss_and_grads(np.zeros((1, 1)), np.zeros((1, 1)))
+    assert np.isfinite(terms.loss)
+    assert not np.isfinite(grads["mu.b"]).all()

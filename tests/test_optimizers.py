@@ -117,3 +117,27 @@ def test_grads_that_do_not_fit():
     assert adam.t == 0
     for name in params:
         np.testing.assert_array_equal(params[name], before[name])
+
+
+def test_the_backend_asked_for_is_the_one_that_computes(monkeypatch):
+    from minivae import kernels
+
+    monkeypatch.setattr(kernels, "sgd_updates", lambda *args: 1 / 0)
+    mv.SGD(backend="numpy").step({"b": np.ones(2)}, {"b": np.ones(2)})
+    with pytest.raises(ZeroDivisionError):
+        mv.SGD(backend="numba").step({"b": np.ones(2)}, {"b": np.ones(2)})
+
+
+def test_one_step_for_parameters_of_many_sizes():
+    """The kernels deal out stretches of every array; NumPy's plain recurrence says what must come out."""
+    rng = np.random.default_rng(0)
+    sizes = (1, 15, 16, 17, 1000, 40_001)
+    grads = {str(n): rng.standard_normal(n).astype(np.float32) for n in sizes}
+    results = []
+    for backend in ("numpy", "numba"):
+        adam, params = mv.Adam(0.1, backend=backend), {str(n): np.ones(n, np.float32) for n in sizes}
+        for _ in range(3):
+            adam.step(params, grads)
+        results.append(params)
+    for name in grads:
+        agree(name, results[1][name], results[0][name], 1e-6)

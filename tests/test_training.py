@@ -516,3 +516,68 @@ def test_a_full_disk_leaves_no_half_folder(digits, tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         training.new_folder(runs.Run(SMALL, digits), tmp_path / "run")
     assert not list(tmp_path.iterdir())
+
+
+# ------------------------------------------------------------------------------ what a run is made of
+
+
+def test_a_run_is_what_its_config_says(digits):
+    settings = {"backend": "numpy", "activation": "tanh", "pixels": "threshold", "likelihood": "gaussian"}
+    run = runs.Run(dataclasses.replace(SMALL, **settings), digits)
+    assert run.model.activation == "tanh"
+    assert run.model.ops.__name__ == "minivae.ops"
+    assert run.optimizer.backend == "numpy"
+    assert run.optimizer.lr == SMALL.lr
+    want = data.pixel_mean(digits.x_train, "threshold")
+    np.testing.assert_allclose(run.model.params["output.b"], want, rtol=1e-6)
+    assert run.test_terms(1) != run.test_terms(2)
+
+
+def test_seconds_go_on_after_a_resume(digits, tmp_path):
+    run = runs.Run(SMALL, digits)
+    folder = training.new_folder(run, tmp_path / "run")
+    run.train_epoch(stop=lambda: True)
+    run.elapsed = 100.0
+    run.save(folder)
+    again = resumed(folder, digits)
+    again.train_epoch()
+    again.close_epoch()
+    assert again.seconds[-1] > 100
+
+
+def test_epochs_may_not_end_before_the_one_under_way(digits, tmp_path):
+    run = runs.Run(SMALL, digits)
+    folder = training.new_folder(run, tmp_path / "run")
+    run.train_epoch()
+    run.close_epoch()
+    run.train_epoch(stop=lambda: True)
+    run.save(folder)
+    with pytest.raises(ValueError, match="epochs must be more than the 1"):
+        resumed(folder, digits, epochs=1)
+
+
+def test_killed_between_the_writes_that_prolong(finished, digits):
+    resumed(finished, digits, epochs=3).save(finished)
+    edit_config(finished, epochs=1)  # the old file still stands
+    assert resumed(finished, digits).config.epochs == 3
+
+
+def test_epoch_line(digits):
+    run = runs.Run(SMALL, digits)
+    run.history, run.seconds = np.array([[1, 10, 9, 1, 20, 17, 3.0]]), np.array([1.5])
+    assert "test   20.000 (nll 17.000, kl 3.000)   1.5 s" in training.epoch_line(run)
+
+
+def test_pictures_show_this_runs_data(digits, monkeypatch):
+    from minivae import plots
+
+    seen = {}
+    for name in ("latent_map", "reconstructions"):
+        real = getattr(plots, name)
+        monkeypatch.setattr(plots, name, lambda *a, real=real, name=name: seen.update({name: a}) or real(*a))
+    run = runs.Run(dataclasses.replace(SMALL, pixels="grey"), digits)
+    run.history = np.ones((1, 7))
+    list(training.pictures(run))
+    np.testing.assert_array_equal(seen["latent_map"][1], digits.y_test)
+    originals, means = seen["reconstructions"][:2]
+    np.testing.assert_array_equal(means, run.model.reconstruct(originals))
