@@ -17,6 +17,7 @@ modules in this order; each imports only from those above it.
     config         every setting of a run
     files          write a file whole or not at all
     checkpoints    named arrays, checked whole
+    folders        a run folder's files, and whether they belong together
     runs           everything between two training steps
     plots          arrays in, Figure out
     training       the loop, Ctrl-C, the run folder

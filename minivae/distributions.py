@@ -40,21 +40,27 @@ class GaussianPosterior:
         return rng.standard_normal(shape, dtype=real).astype(dtype, copy=False)
 
     def sample(self, mu, logvar, eps):
+        """z = mu + std * eps, like eps: (B, L) or (S, B, L)."""
         return self.ops.gaussian_sample(mu, logvar, eps)
 
     def sample_backward(self, dz, mu, logvar, eps):
+        """dz like eps -> dmu, dlogvar (B, L)."""
         return self.ops.gaussian_sample_backward(dz, mu, logvar, eps)
 
     def kl(self, mu, logvar):
+        """KL( q || N(0, I) ) -> (B,), nats."""
         return self.ops.gaussian_kl(mu, logvar)
 
     def kl_backward(self, dkl, mu, logvar):
+        """dkl (B,) -> dmu, dlogvar (B, L)."""
         return self.ops.gaussian_kl_backward(dkl, mu, logvar)
 
     def log_prob(self, z, mu, logvar):
+        """log q(z|x), z (B, L) or (S, B, L) -> (B,) or (S, B), nats."""
         return self.ops.gaussian_log_prob(z, mu, logvar)
 
     def score(self, z, mu, logvar):
+        """d log q(z|x) by mu and logvar, z held fixed -> both like z."""
         return self.ops.gaussian_score(z, mu, logvar)
 
 
@@ -65,6 +71,7 @@ class StandardNormal:
         self.ops = ops
 
     def sample(self, rng, n, latent_dim):
+        """n draws of z -> (n, L)."""
         return rng.standard_normal((n, latent_dim))  # (n, L)
 
     def log_prob(self, z):
@@ -86,18 +93,23 @@ class Bernoulli:
         self.ops = ops
 
     def parameters(self, data_dim, dtype):
+        """It learns nothing of its own."""
         return {}
 
     def nll(self, logits, x, params):
+        """-log p(x|z) -> (B,) or (S, B), nats."""
         return self.ops.bernoulli_nll(logits, x)
 
     def nll_backward(self, dnll, logits, x, params):
+        """dnll -> dlogits, and no derivatives of its own."""
         return self.ops.bernoulli_nll_backward(dnll, logits, x), {}
 
     def mean(self, logits):
+        """E[x|z] = sigmoid(logits)."""
         return self.ops.activation_forward(logits, "sigmoid")
 
     def sample(self, logits, params, rng):
+        """x ~ p(x|z): zeros and ones like logits."""
         mean = self.mean(logits)
         return (rng.random(mean.shape) < mean).astype(mean.dtype)
 
@@ -122,26 +134,32 @@ class Gaussian:
         self.logvar = arguments.number("logvar", logvar)
 
     def parameters(self, data_dim, dtype):
+        """The learned log-variance, if there is one."""
         sizes = {"shared": 1, "pixel": data_dim}
         if self.variance == "fixed":
             return {}
         return {"output.logvar": np.full(sizes[self.variance], self.logvar, dtype)}
 
     def nll(self, mean, x, params):
+        """-log p(x|z) -> (B,) or (S, B), nats."""
         return self.ops.gaussian_nll(mean, self._logvar(mean, params), x)
 
     def nll_backward(self, dnll, mean, x, params):
+        """dnll -> dmean, and the derivative of the log-variance if it is learned."""
         dmean, dlogvar = self.ops.gaussian_nll_backward(dnll, mean, self._logvar(mean, params), x)
         return dmean, {"output.logvar": dlogvar} if "output.logvar" in params else {}
 
     def mean(self, mean):
+        """E[x|z]: what the decoder says."""
         return mean
 
     def sample(self, mean, params, rng):
+        """x ~ p(x|z), like mean."""
         std = self.ops.gaussian_std(self._logvar(mean, params))
         return (mean + std * rng.standard_normal(mean.shape)).astype(mean.dtype)
 
     def bias_for_mean(self, mean):
+        """The output bias at which the decoder says `mean`."""
         return mean
 
     def _logvar(self, mean, params):

@@ -14,25 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from . import checkpoints, data, evaluation, files
-from .config import OPTIMIZERS, Config
+from . import checkpoints, data, evaluation, files, folders
+from .config import OPTIMIZERS
+from .folders import CHECKPOINT, CONFIG, METRICS
 from .models import VAE
 
-CHECKPOINT = "checkpoint.npz"
-CONFIG = "config.json"
-METRICS = "metrics.csv"
 COLUMNS = ("epoch", *(f"{split}_{term}" for split in ("train", "test") for term in ("loss", "nll", "kl")))
 WEIGHTS, TRAIN, TEST, FIGURES = range(4)  # the four streams of randomness that one seed gives
-# what every checkpoint holds beside params/ and optimizer/, and the kind of each
-ENTRIES = {"config": "U", "data": "U", "generator": "U", "optimizer_steps": "i", "epoch": "i", "step": "i"}
-ENTRIES |= {
-    "order": "u",
-    "sums": "f",
-    "history": "f",
-    "seconds": "f",
-    "elapsed_seconds": "f",
-    "image_shape": "i",
-}
 ADVICE = "try a smaller --lr, or check that the data are scaled; the last good checkpoint is kept"
 
 
@@ -155,7 +143,7 @@ class Run:
     def require_own(self, folder):
         """Refuse a folder that holds another run, or a later state of this one."""
         if Path(folder, CHECKPOINT).exists():
-            arrays, config = _read(folder)
+            arrays, config = folders.read(folder)
             same = replace(config, epochs=self.config.epochs, data=self.config.data) == self.config
             if not same or int(arrays["optimizer_steps"]) > self.optimizer.t:
                 what = "is further along" if same else "is another run"
@@ -173,7 +161,7 @@ class Run:
     @classmethod
     def load(cls, folder, epochs=None, path=None):
         """Read a run folder back, to go on with it; `epochs` may prolong it, `path` find its data."""
-        arrays, config = _read(folder)
+        arrays, config = folders.read(folder)
         changes = {name: v for name, v in (("epochs", epochs), ("data", path)) if v is not None}
         run = cls(replace(config, **changes))
         if arrays["data"].item() != run.digest:
@@ -197,28 +185,11 @@ class Run:
 
 def load_model(folder):
     """The model of a run folder alone, without the data it was trained on -> VAE, (h, w) of its images."""
-    arrays, config = _read(folder)
+    arrays, config = folders.read(folder)
     h, w = (int(n) for n in arrays["image_shape"])
     model = build_model(config, h * w)
     _restore(model, arrays)
     return model, (h, w)
-
-
-def _read(folder):
-    """A folder's checkpoint and config, once they are known to belong together."""
-    if not Path(folder).is_dir():
-        raise ValueError(f"run folder {folder} does not exist")
-    path = Path(folder, CHECKPOINT)
-    arrays = checkpoints.load(path)
-    for name, kind in ENTRIES.items():
-        if name not in arrays or arrays[name].dtype.kind != kind:
-            raise ValueError(f"checkpoint {path} lacks the entry {name}, or it is of a wrong type")
-    try:
-        config = Config.from_dict(json.loads(arrays["config"].item()))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"checkpoint {path} holds no config that can be used: {error}") from None
-    _same_config(Path(folder, CONFIG), config)
-    return arrays, config
 
 
 def _restore(model, arrays):
@@ -234,27 +205,3 @@ def _entry(arrays, name, like):
     if name not in arrays or arrays[name].shape != like.shape or arrays[name].dtype != like.dtype:
         raise ValueError(f"the checkpoint must hold {name} of shape {like.shape} and type {like.dtype}")
     return arrays[name]
-
-
-def _same_config(path, config):
-    """Refuse a config.json that was edited: the checkpoint's parameters belong to its own config."""
-    if not path.exists():
-        return  # killed before it was written; the next save writes it
-    try:
-        given = dict(json.loads(path.read_bytes()))
-        version = given.pop("minivae")
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{path} is not a config; delete it, and resuming writes it anew") from None
-    if version != checkpoints.FORMAT:
-        raise ValueError(f"{path} has format {version}, this minivae reads format {checkpoints.FORMAT}")
-    wanted = config.as_dict()
-    given["data"] = wanted["data"]  # a file may move; its content is known by its digest
-    # a run killed between the two writes that prolong it has an older, smaller number here
-    if isinstance(given.get("epochs"), int) and given["epochs"] < wanted["epochs"]:
-        given["epochs"] = wanted["epochs"]
-    wrong = sorted(k for k in wanted.keys() | given.keys() if given.get(k) != wanted.get(k))
-    if wrong:
-        hint = "; to prolong a run, resume it with --epochs" if wrong == ["epochs"] else ""
-        raise ValueError(f"{path} does not match the checkpoint in {', '.join(wrong)}{hint}")

@@ -16,7 +16,8 @@ import numpy as np
 from tqdm import tqdm
 
 from . import data, evaluation, files
-from .runs import CHECKPOINT, CONFIG, FIGURES, METRICS
+from .folders import CHECKPOINT, CONFIG, METRICS
+from .runs import FIGURES
 
 PICTURES = ("curves.png", "reconstructions.png", "samples.png", "latent_map.png", "manifold.png")
 LATER = ("sample.png", "reconstruct.png")  # what the commands of these names leave

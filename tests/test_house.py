@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 import re
 import subprocess
 import sys
@@ -79,6 +80,9 @@ def test_every_public_function_says_what_it_does():
                 and getattr(value, "__module__", "") == module.__name__
             ):
                 assert value.__doc__, f"{name}.{key} has no docstring"
+                for part, method in vars(value).items() if isinstance(value, type) else ():
+                    if inspect.isfunction(method) and not part.startswith("_"):
+                        assert method.__doc__ or part == "error", f"{name}.{key}.{part} has no docstring"
 
 
 # ------------------------------------------------------------------------------ the README

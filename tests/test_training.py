@@ -9,7 +9,7 @@ import pytest
 from checks import agree
 
 import minivae as mv
-from minivae import checkpoints, data, files, runs, training
+from minivae import checkpoints, data, files, folders, runs, training
 from minivae.config import Config
 
 SMALL = Config(epochs=3, batch_size=50, hidden=(20,), latent=2)
@@ -33,7 +33,7 @@ def run_to_the_end(config, digits, folder):
 
 def assert_same_run(folder, other):
     """Every array of both checkpoints equal to the last bit, wall-clock times aside."""
-    one, two = (checkpoints.load(f / runs.CHECKPOINT) for f in (folder, other))
+    one, two = (checkpoints.load(f / folders.CHECKPOINT) for f in (folder, other))
     assert one.keys() == two.keys()
     for name in one:
         if "seconds" not in name:
@@ -289,7 +289,7 @@ def test_ctrl_c_finishes_the_step_and_saves(digits, tmp_path):
     ):
         training.train(run, folder, say=lambda line: None)
     assert signal.getsignal(signal.SIGINT) is before
-    saved = checkpoints.load(folder / runs.CHECKPOINT)
+    saved = checkpoints.load(folder / folders.CHECKPOINT)
     assert (saved["epoch"], saved["step"], saved["optimizer_steps"]) == (1, 3, 10)
     training.train(resumed(folder, digits), folder, say=lambda line: None)
     assert_same_run(tmp_path / "whole", folder)
@@ -308,7 +308,7 @@ def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(digits, tmp_pa
     folder = training.new_folder(run, tmp_path / "run")
     with pytest.raises(ValueError, match=r"epoch 1, step 2: .* is (nan|inf); try a smaller --lr"):
         training.train(run, folder, say=lambda line: None)
-    saved = checkpoints.load(folder / runs.CHECKPOINT)
+    saved = checkpoints.load(folder / folders.CHECKPOINT)
     assert all(np.isfinite(a).all() for name, a in saved.items() if name.startswith("params/"))
     assert saved["optimizer_steps"] == 0
 
@@ -332,7 +332,7 @@ def test_a_test_loss_that_is_not_finite(digits):
 def test_full_disk_keeps_the_last_good_checkpoint(digits, tmp_path, monkeypatch):
     run = runs.Run(SMALL, digits)
     folder = training.new_folder(run, tmp_path / "run")
-    before = (folder / runs.CHECKPOINT).read_bytes()
+    before = (folder / folders.CHECKPOINT).read_bytes()
     run.train_epoch()
     run.close_epoch()
 
@@ -343,7 +343,7 @@ def test_full_disk_keeps_the_last_good_checkpoint(digits, tmp_path, monkeypatch)
     with pytest.raises(ValueError, match="cannot be written: No space left"):
         run.save(folder)
     monkeypatch.undo()
-    assert (folder / runs.CHECKPOINT).read_bytes() == before
+    assert (folder / folders.CHECKPOINT).read_bytes() == before
     training.train(resumed(folder, digits), folder, say=lambda line: None)
 
 
@@ -445,8 +445,8 @@ def test_config_round_trip():
 
 def altered(folder, **changes):
     """Write the folder's checkpoint again, whole, with some entries changed or (None) left out."""
-    arrays = checkpoints.load(folder / runs.CHECKPOINT) | changes
-    checkpoints.save(folder / runs.CHECKPOINT, {k: v for k, v in arrays.items() if v is not None})
+    arrays = checkpoints.load(folder / folders.CHECKPOINT) | changes
+    checkpoints.save(folder / folders.CHECKPOINT, {k: v for k, v in arrays.items() if v is not None})
 
 
 @pytest.mark.parametrize(
@@ -476,12 +476,12 @@ def test_a_config_of_another_format(finished, digits):
 
 def test_train_replaces_no_other_run(finished, digits):
     """Nor a later state of its own; and it makes the folder that is not there."""
-    before = (finished / runs.CHECKPOINT).read_bytes()
+    before = (finished / folders.CHECKPOINT).read_bytes()
     with pytest.raises(ValueError, match=r"is another run; go on with Run.load"):
         training.train(runs.Run(dataclasses.replace(SMALL, seed=9), digits), finished, lambda line: None)
     with pytest.raises(ValueError, match="is further along"):
         training.train(runs.Run(SMALL, digits), finished, lambda line: None)
-    assert (finished / runs.CHECKPOINT).read_bytes() == before
+    assert (finished / folders.CHECKPOINT).read_bytes() == before
     new = finished.parent / "new"
     training.train(runs.Run(dataclasses.replace(SMALL, epochs=1), digits), new, lambda line: None)
     assert_same_run(finished, new)
