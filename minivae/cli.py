@@ -183,7 +183,7 @@ def _headline(run, folder):
     widths = "-".join(str(n) for n in (model.data_dim, *model.hidden, model.latent_dim))
     count = sum(param.size for param in model.params.values())
     images = f"{len(run.data.x_train):,} + {len(run.data.x_test):,} images"
-    resumed = f", after {run.epoch} epochs and {run.step} steps" * (run.epoch + run.step > 0)
+    resumed = f", after epoch {run.epoch}" * (run.epoch > 0) + f", step {run.step}" * (run.step > 0)
     return (
         f"{widths} {config.activation}, {config.likelihood}, {count:,} parameters, {config.optimizer} "
         f"{config.lr:g}, {images}, {config.pixels} pixels -> {folder}{resumed}"

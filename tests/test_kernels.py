@@ -196,10 +196,20 @@ def test_the_same_bits_on_any_number_of_threads(dtype):
         kernels.set_threads(most)
 
 
-def test_matmul_against_the_naive_loop():
+@pytest.mark.parametrize("sizes", [(6, 9, 5), (1, 1, 1), (70, 130, 65), (3, 0, 2)])
+def test_every_version_of_the_product_is_the_same_product(sizes):
+    """The naive and the blocked loop, which the lesson begins with, and the fast one."""
+    from minivae.kernels.matmul import blocked, naive
+
+    m, k, n = sizes
     rng = np.random.default_rng(1)
-    a, b = rng.standard_normal((6, 9)), rng.standard_normal((9, 5))
-    agree("product", kernels.matmul(a, b), oracles.dense(a, b, np.zeros(5), "identity"), 1e-14)
+    a, b = rng.standard_normal((m, k)), rng.standard_normal((k, n))
+    want = oracles.dense(a, b, np.zeros(n), "identity")
+    for product in (naive, blocked):
+        out = np.full((m, n), np.nan)
+        product(a, b, out)
+        agree(product.__name__, out, want, 1e-13)
+    agree("matmul", kernels.matmul(a, b), want, 1e-13)
 
 
 def test_long_rows_are_summed_in_double_precision():
