@@ -2,6 +2,7 @@
 
 import gc
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -284,3 +285,36 @@ def test_moments_never_become_denormal(update):
             assert np.all((array == 0) | (np.abs(array) >= smallest))
     optimizer.step(params, {"W": np.full(100, np.nan, np.float32)})
     assert np.isnan(params["W"]).all()
+
+
+# ------------------------------------------------------------------------------ other machines
+
+PRODUCTS = """
+import numpy as np
+from minivae import kernels
+
+rng = np.random.default_rng(0)
+worst = 0.0
+for dtype in (np.float32, np.float64):
+    for m, k, n in ((7, 5, 3), (130, 70, 100), (33, 1100, 50), (250, 3, 61)):
+        a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
+        turned = np.asfortranarray(a), np.asfortranarray(b)
+        for left, right in ((a, b), (turned[0], b), (a, turned[1]), (a[::-1], b[:, ::-1])):
+            left64, right64 = left.astype(np.float64), right.astype(np.float64)
+            bound = 2 * k * np.finfo(dtype).eps * (np.abs(left64) @ np.abs(right64))
+            worst = max(worst, (np.abs(kernels.matmul(left, right) - left64 @ right64) / bound).max())
+print(worst <= 1)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("vector_bytes", "rows"), [(64, 8), (32, 4), (16, 8)])
+def test_the_tile_of_every_kind_of_machine(copy, vector_bytes, rows):
+    """The sizes that AVX-512, older x86 and ARM would choose give right products, whatever runs them here."""
+    path = copy / "minivae" / "kernels" / "vectors.py"
+    text = path.read_text()
+    edited = re.sub(r"(?m)^VECTOR_BYTES = .*$", f"VECTOR_BYTES = {vector_bytes}", text)
+    edited = re.sub(r"(?m)^ROWS = .*$", f"ROWS = {rows}", edited)
+    path.write_text(edited)
+    code, said, errors = python(PRODUCTS, cwd=copy)
+    assert (code, said) == (0, "True"), errors

@@ -22,7 +22,7 @@ VECTOR_BYTES = 64 if _wide else 32 if _x86 else 16
 # 8 x 3 accumulators + 3 of b + 1 of a = 28 of 32 registers; x86 before AVX-512 has only 16
 ROWS = 8 if _wide or not _x86 else 4
 VECTORS = 3
-BLOCK = ROWS  # packing moves rows and squares of this size: it divides the width of every panel
+BLOCK = VECTOR_BYTES // 8  # packing moves rows and squares of this size: it divides the width of every panel
 
 _index, _lane = ir.IntType(64), ir.IntType(32)
 
