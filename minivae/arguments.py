@@ -67,6 +67,13 @@ def generator(name, rng):
     return rng
 
 
+def seeded(name, seed):
+    """A Generator made from a seed of at least 0; a Generator as it is."""
+    if isinstance(seed, np.random.Generator):
+        return seed
+    return np.random.default_rng(integer(name, seed, at_least=0))
+
+
 def numeric(name, array):
     """Refuse arrays of objects, strings or dates; return the argument as an array."""
     try:
@@ -113,6 +120,12 @@ def rank(name, array, ndim, meaning):
     return array.shape
 
 
+def columns(name, array, count, meaning):
+    """Refuse anything but a matrix of `count` columns."""
+    if rank(name, array, 2, meaning)[1] != count:
+        raise ValueError(f"{name} must have shape {meaning}, got {describe(array)}")
+
+
 def shape(name, array, expected):
     """Refuse an array whose shape is not exactly `expected`: nothing may broadcast unseen."""
     if rank(name, array, len(expected), tuple(expected)) != tuple(expected):
@@ -135,8 +148,7 @@ def samples_of(name, array, expected):
 def dense(x, W, b):
     """x (B, n_in), W (n_in, n_out), b (n_out,)."""
     n_in, n_out = rank("W", W, 2, "(n_in, n_out)")
-    if rank("x", x, 2, f"(B, {n_in}) to fit W")[1] != n_in:
-        raise ValueError(f"x must have shape (B, {n_in}) to fit W, got {describe(x)}")
+    columns("x", x, n_in, f"(B, {n_in}) to fit W")
     shape("b", b, (n_out,))
 
 

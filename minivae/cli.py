@@ -72,7 +72,7 @@ def sample(run, n, out, seed, threads):
     """Decode draws from the prior."""
     model, shape = load_model(run)
     _set_threads(threads, model)
-    rng = _generator(seed)
+    rng = arguments.seeded("seed", seed)
     means = model.sample(n, rng)
     from . import plots
 
@@ -85,7 +85,7 @@ def reconstruct(run, n, out, seed, threads):
     """Send test images through the encoder and, at z = mu, back through the decoder."""
     loaded = Run.load(run)
     _set_threads(threads, loaded.model)
-    rng = _generator(seed)
+    rng = arguments.seeded("seed", seed)
     available = len(loaded.data.x_test)
     if arguments.integer("n", n) > available:
         raise ValueError(f"n must be at most {available}, the number of test images, got {n}")
@@ -102,7 +102,7 @@ def evaluate(run, seed, samples, threads):
     loaded = Run.load(run)
     config, model = loaded.config, loaded.model
     _set_threads(threads, model)
-    rng = loaded.stream(TEST) if seed is None else _generator(seed)
+    rng = loaded.stream(TEST) if seed is None else arguments.seeded("seed", seed)
     arguments.integer("samples", samples, at_least=0)
     images = loaded.data.x_test
     print(f"{run}, epoch {loaded.epoch}: {len(images):,} test images, {config.pixels} pixels, nats per image")
@@ -163,10 +163,6 @@ def _write_picture(figure, path):
 def _require_png(path):
     if Path(path).suffix.lower() != ".png":
         raise ValueError(f"--out must name a .png file, got {path}")
-
-
-def _generator(seed):
-    return np.random.default_rng(arguments.integer("seed", seed, at_least=0))
 
 
 def _set_threads(threads, model):

@@ -84,7 +84,7 @@ class VAE:
         up = (self.latent_dim, *self.hidden[::-1], self.data_dim)
         heads = dict.fromkeys(self.posterior.heads, (down[-1], self.latent_dim))
         shapes = layers.shapes(self.encoder, down) | heads | layers.shapes((*self.decoder, "output"), up)
-        params = layers.glorot_uniform(shapes, _generator(seed), self.dtype)
+        params = layers.glorot_uniform(shapes, arguments.seeded("seed", seed), self.dtype)
         return params | self.likelihood.parameters(self.data_dim, self.dtype)
 
     def start_output_at(self, pixel_mean):
@@ -190,8 +190,7 @@ class VAE:
 
     def _matrix(self, name, array, columns, support=()):
         array = arguments.numeric(name, array)
-        if arguments.rank(name, array, 2, f"(B, {columns})")[1] != columns:
-            raise ValueError(f"{name} must have shape (B, {columns}), got {arguments.describe(array)}")
+        arguments.columns(name, array, columns, f"(B, {columns})")
         return arguments.cast(name, array, self.dtype, *support)
 
     def _data(self, x):
@@ -213,12 +212,6 @@ def _dtype(dtype):
         if dtype is not None and dtype in (name, np.dtype(name), np.dtype(name).type):
             return np.dtype(name)
     raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {arguments.describe(dtype)}")
-
-
-def _generator(seed):
-    if isinstance(seed, np.random.Generator):
-        return seed
-    return np.random.default_rng(arguments.integer("seed", seed, at_least=0))
 
 
 def _family(name, family, known):

@@ -65,8 +65,7 @@ def latent_map(mu, labels=None, title="where the encoder puts the test images"):
     figure = Figure(figsize=(7.0, 6.0), layout="constrained")
     axes = figure.subplots()
     mu = arguments.cast("mu", mu, np.float64)
-    if arguments.rank("mu", mu, 2, "(N, 2)")[1] != 2:
-        raise ValueError(f"mu must have shape (N, 2), got {arguments.describe(mu)}")
+    arguments.columns("mu", mu, 2, "(N, 2)")
     labels = np.zeros(len(mu), int) if labels is None else np.asarray(labels)
     arguments.shape("labels", labels, (len(mu),))
     kinds = np.unique(labels)

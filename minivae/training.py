@@ -74,21 +74,24 @@ def new_folder(run, out=None, overwrite=False):
         partial.rename(folder)
         return folder
     # the old config goes before the new checkpoint comes: a crash between the two leaves one run or the other
-    config, aside, checkpoint = folder / CONFIG, folder / f".{CONFIG}.old", folder / CHECKPOINT
-    before = checkpoint.stat().st_ino if checkpoint.exists() else None
+    config, aside = folder / CONFIG, folder / f".{CONFIG}.old"
+    before = _inode(folder / CHECKPOINT)
     if config.exists():
         config.rename(aside)
     try:
         run.save(folder)
     except BaseException:
-        if (
-            aside.exists() and before == checkpoint.stat().st_ino
-        ):  # still the old one, so its config stays too
-            aside.rename(config)
+        if aside.exists() and _inode(folder / CHECKPOINT) == before:
+            aside.rename(config)  # the checkpoint is still the old one, so its config stays too
         raise
     for path in (aside, *(folder / name for name in (*PICTURES, *LATER))):
         path.unlink(missing_ok=True)
     return folder
+
+
+def _inode(path):
+    """Which file stands at a path, or None: a replaced one has another number."""
+    return path.stat().st_ino if path.exists() else None
 
 
 def _next_number():

@@ -511,6 +511,16 @@ def test_the_epoch_is_saved_before_it_is_said(digits, tmp_path):
     assert resumed(tmp_path / "run", digits).epoch == 1
 
 
+def test_a_failed_overwrite_of_a_folder_without_checkpoint_says_why(finished, digits, monkeypatch):
+    """The reason itself is told, and the config that stood there stands."""
+    (finished / "checkpoint.npz").unlink()
+    before = (finished / "config.json").read_bytes()
+    monkeypatch.setattr("os.fsync", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        training.new_folder(runs.Run(SMALL, digits), finished, overwrite=True)
+    assert (finished / "config.json").read_bytes() == before
+
+
 def test_a_full_disk_leaves_no_half_folder(digits, tmp_path, monkeypatch):
     monkeypatch.setattr("os.fsync", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
