@@ -20,6 +20,7 @@ from .vectors import (
     VECTOR_BYTES,
     VECTORS,
     copy_block,
+    prefetch,
     tile_product_1,
     tile_product_2,
     tile_product_3,
@@ -29,6 +30,7 @@ from .vectors import (
 DEPTH = 1024  # longest stretch of a sum over packed panels: a panel stays below 200 KB
 CHUNK_BYTES = 400 * 1024  # packed panels that stay in one core's second-level cache
 ROWS_PER_THREAD = 100  # with fewer rows than this, threads share the columns instead
+FEW = 4  # row panels that packing would not serve
 SMALL = 500_000  # multiply-adds of a product for which one thread is enough
 # codes of what is done with a finished tile, in the order of ops.ACTIVATIONS
 RELU, TANH, SOFTPLUS, SIGMOID = range(1, 5)
@@ -71,6 +73,20 @@ def pack(panels, start, b, k_low, depth, j_low, j_high, width):
 
 
 @compiled
+def fetch(b, k_low, k_high, j_low, j_high):
+    """Call b[k_low:k_high, j_low:j_high] from afar, before it is packed."""
+    item, (row_bytes, column_bytes) = b.itemsize, b.strides
+    if column_bytes == item:
+        for k in range(k_low, k_high):
+            for byte in range(j_low * item, j_high * item, 64):
+                prefetch(b, k * row_bytes + byte)
+    elif row_bytes == item:
+        for j in range(j_low, j_high):
+            for byte in range(k_low * item, k_high * item, 64):
+                prefetch(b, j * column_bytes + byte)
+
+
+@compiled
 def finish(out, i_low, i_high, j_low, j_high, bias, code):
     """out = act(out + bias) on one tile, while it is still in the cache."""
     for i in range(i_low, i_high):
@@ -92,14 +108,14 @@ def finish(out, i_low, i_high, j_low, j_high, bias, code):
 
 
 @compiled
-def tile(vectors, a, a_byte, a_row, a_step, last, b, start, depth, out, byte, row_bytes, add):
+def tile(vectors, like, a, a_row, a_step, last, b, b_step, depth, out, out_row, add):
     """The register tile of the width that is needed."""
     if vectors == 3:
-        tile_product_3(a, a_byte, a_row, a_step, last, b, start, depth, out, byte, row_bytes, add)
+        tile_product_3(like, a, a_row, a_step, last, b, b_step, depth, out, out_row, add)
     elif vectors == 2:
-        tile_product_2(a, a_byte, a_row, a_step, last, b, start, depth, out, byte, row_bytes, add)
+        tile_product_2(like, a, a_row, a_step, last, b, b_step, depth, out, out_row, add)
     else:
-        tile_product_1(a, a_byte, a_row, a_step, last, b, start, depth, out, byte, row_bytes, add)
+        tile_product_1(like, a, a_row, a_step, last, b, b_step, depth, out, out_row, add)
 
 
 @compiled
@@ -109,9 +125,11 @@ def share(index, parts, a, b, out, panels, bias, code):
     lanes = VECTOR_BYTES // item
     width = VECTORS * lanes
     row_panels, column_panels = -(-M // ROWS), -(-N // width)
-    edge = np.empty(ROWS * width, out.dtype)  # where a tile lands that reaches beyond out
+    edge = np.empty((ROWS, width), out.dtype)  # where a tile lands that reaches beyond out
     start = index * (panels.size // parts)
     by_rows = ROWS_PER_THREAD * parts <= M
+    # rows of b that are used by a few row panels only are read where they stand
+    straight = not by_rows and row_panels <= FEW and b.strides[1] == item
     # by rows a share is counted in row panels; by columns in vectors, column panel after column panel,
     # so that two threads which meet in one panel write different rows
     total = row_panels if by_rows else row_panels * -(-N // lanes)
@@ -126,11 +144,18 @@ def share(index, parts, a, b, out, panels, bias, code):
         group = max(1, CHUNK_BYTES // max(1, depth * width * item)) if by_rows else 1
         for j_group in range(j_from, j_to, group):
             j_end = min(j_to, j_group + group)
-            pack(panels, start, b, k_low, depth, j_group * width, min(N, j_end * width), width)
+            j_next = min(N, min(j_to, j_end + group) * width)
+            whole = min(N, j_end * width) % lanes == 0
+            if not (straight and whole):
+                pack(panels, start, b, k_low, depth, j_group * width, min(N, j_end * width), width)
             for i in range(i_from, i_to):
                 i_low, i_high = i * ROWS, min(M, (i + 1) * ROWS)
                 rows = i_high - i_low
-                a_byte = i_low * a.strides[0] + k_low * a.strides[1]
+                a_at = a.ctypes.data + i_low * a.strides[0] + k_low * a.strides[1]
+                # the next panels come nearer, some rows of them with each row panel
+                soon = k_low + depth * (i - i_from) // (i_to - i_from)
+                later = k_low + depth * (i + 1 - i_from) // (i_to - i_from)
+                fetch(b, soon, later, j_end * width, j_next)
                 for j in range(j_group, j_end):
                     j_low, j_high = j * width, min(N, (j + 1) * width)
                     columns = j_high - j_low
@@ -138,46 +163,38 @@ def share(index, parts, a, b, out, panels, bias, code):
                     place = i if by_rows else j * per_panel + i * vectors
                     if place < low or place >= high:
                         continue
-                    at, w = start + (j - j_group) * width * depth, vectors * lanes
-                    if rows == ROWS and columns == w:
-                        byte = i_low * out.strides[0] + j_low * item
-                        tile(
-                            vectors,
-                            a,
-                            a_byte,
-                            a.strides[0],
-                            a.strides[1],
-                            rows - 1,
-                            panels,
-                            at,
-                            depth,
-                            out,
-                            byte,
-                            out.strides[0],
-                            add,
-                        )
-                    else:
-                        for r in range(rows if add else 0):
-                            for c in range(columns):
-                                edge[r * w + c] = out[i_low + r, j_low + c]
-                        tile(
-                            vectors,
-                            a,
-                            a_byte,
-                            a.strides[0],
-                            a.strides[1],
-                            rows - 1,
-                            panels,
-                            at,
-                            depth,
-                            edge,
-                            0,
-                            w * item,
-                            add,
-                        )
+                    w = vectors * lanes
+                    ragged = rows < ROWS or columns < w
+                    target, i_at, j_at = (edge, 0, 0) if ragged else (out, i_low, j_low)
+                    if ragged and add:
                         for r in range(rows):
                             for c in range(columns):
-                                out[i_low + r, j_low + c] = edge[r * w + c]
+                                edge[r, c] = out[i_low + r, j_low + c]
+                    if straight and whole:
+                        b_at, b_step = b.ctypes.data + k_low * b.strides[0] + j_low * item, b.strides[0]
+                    else:
+                        b_at, b_step = (
+                            panels.ctypes.data + (start + (j - j_group) * width * depth) * item,
+                            w * item,
+                        )
+                    tile(
+                        vectors,
+                        out,
+                        a_at,
+                        a.strides[0],
+                        a.strides[1],
+                        rows - 1,
+                        b_at,
+                        b_step,
+                        depth,
+                        target.ctypes.data + i_at * target.strides[0] + j_at * item,
+                        target.strides[0],
+                        add,
+                    )
+                    if ragged:
+                        for r in range(rows):
+                            for c in range(columns):
+                                out[i_low + r, j_low + c] = edge[r, c]
                     if done and bias.size:
                         finish(out, i_low, i_high, j_low, j_high, bias, code)
 
@@ -186,11 +203,11 @@ def share(index, parts, a, b, out, panels, bias, code):
 def product(parts, a, b, out, panels, bias, code):
     """All shares of the product at once."""
     for index in prange(parts):
-        share(index, parts, a, b, out, panels, bias, code)
+        share(np.intp(index), parts, a, b, out, panels, bias, code)
 
 
 @cache
-def _signature(dtype):
+def signature(dtype):
     """One compiled product serves operands of any strides, aligned or not, writable or not."""
     number = from_dtype(dtype)
     strided = types.Array(number, 2, "A", readonly=True, aligned=False)
@@ -199,14 +216,19 @@ def _signature(dtype):
     return types.intp, strided, strided, matrix, buffer, bias, types.intp
 
 
+def panels_for(parts, dtype):
+    """Room for the packed panels of `parts` threads."""
+    least = DEPTH * VECTORS * VECTOR_BYTES // dtype.itemsize
+    return memory.empty((max(CHUNK_BYTES // dtype.itemsize, least) * parts,), dtype)
+
+
 def multiply(a, b, bias=None, activation=0, out=None):
     """act(a @ b + bias) for operands of one type that fit; a given out is contiguous and shares nothing."""
     dtype = a.dtype
     parts = threads.get_threads() if a.size * b.shape[1] > SMALL else 1
     out = memory.empty((a.shape[0], b.shape[1]), dtype) if out is None else out
-    lanes = VECTOR_BYTES // dtype.itemsize
-    panels = memory.empty((max(CHUNK_BYTES // dtype.itemsize, DEPTH * VECTORS * lanes) * parts,), dtype)
+    panels = panels_for(parts, dtype)
     bias = panels[:0] if bias is None else bias
-    product.compile(parts, _signature(dtype))
+    product.compile(parts, signature(dtype))
     product(parts, parts, a, b, out, panels, bias, activation)
     return out

@@ -55,21 +55,26 @@ def _tile_product(vectors):
     """The intrinsic for a tile of ROWS rows and `vectors` vector registers a row."""
 
     @intrinsic
-    def tile_product(
-        typing_context, a, a_byte, a_row, a_step, last, b, b_start, depth, out, byte, row_bytes, add
-    ):
-        """out[i, j] (+)= sum_k a[k, i] b[k, j]: panels a (depth, ROWS), b (depth, width), tile (ROWS, width).
+    def tile_product(typing_context, like, a, a_row, a_step, last, b, b_step, depth, out, out_row, add):
+        """out[i, j] (+)= sum_k a[i, k] b[k, j] over k < depth; `like` is an array that tells the type.
 
-        The tile begins `byte` bytes into out and its rows are `row_bytes` apart; `add` says whether it
-        goes on from what stands there. Every sum is one chain of fused multiply-adds in the order of k,
-        wherever the tile lies and whoever computes it: so results do not depend on the threads.
+        a, b and out are addresses, and every step is in bytes: `a_row` from row to row of a, `a_step` from
+        k to k; `b_step` from row to row of b, `out_row` of out. Rows of a after the `last` are not read:
+        its own stand in for them. `add` says whether the tile goes on from what stands in out. Every sum is
+        one chain of fused multiply-adds in the order of k, wherever the tile lies and whoever computes it:
+        so results do not depend on the threads.
         """
 
         def codegen(context, builder, signature, args):
-            bits = signature.args[0].dtype.bitwidth
+            _, a, a_row, a_step, last, b, b_step, depth, out, out_row, add = args
+            number = context.get_value_type(like.dtype)
+            bits = like.dtype.bitwidth
             count = lanes(bits // 8)
-            vector = ir.VectorType(context.get_value_type(signature.args[0].dtype), count)
-            at = partial(_address, context, builder, signature, args)
+            vector = ir.VectorType(number, count)
+
+            def at(address, offset):
+                return builder.inttoptr(builder.add(address, offset), number.as_pointer())
+
             # fmuladd, not fma: a machine without that instruction multiplies and adds, where fma would
             # call a library for every number
             fma = cgutils.get_or_insert_function(
@@ -81,49 +86,56 @@ def _tile_product(vectors):
             all_first = ir.Constant(ir.VectorType(_lane, count), None)
             tile = [(i, v) for i in range(ROWS) for v in range(vectors)]
             place = {
-                (i, v): builder.add(
-                    args[9],
-                    builder.add(builder.mul(args[10], _index(i)), _index(v * VECTOR_BYTES)),
-                )
+                (i, v): at(out, builder.add(builder.mul(out_row, _index(i)), _index(v * VECTOR_BYTES)))
                 for i, v in tile
             }
             starts = []
             for i in range(ROWS):
-                inside = builder.icmp_signed("<", _index(i), args[4])
-                row = builder.select(inside, _index(i), args[4])
-                starts.append(builder.add(args[1], builder.mul(row, args[2])))
+                inside = builder.icmp_signed("<", _index(i), last)
+                row = builder.select(inside, _index(i), last)
+                starts.append(builder.add(a, builder.mul(row, a_row)))
             # LLVM turns these stack slots into registers
             sums = {c: cgutils.alloca_once_value(builder, ir.Constant(vector, None)) for c in tile}
-            with builder.if_then(builder.trunc(args[11], ir.IntType(1))):
+            with builder.if_then(builder.trunc(add, ir.IntType(1))):
                 for c in tile:
-                    builder.store(_load(builder, at(8, byte=place[c]), vector), sums[c])
-            with cgutils.for_range(builder, args[7], intp=_index) as loop:
-                a_k = builder.mul(loop.index, args[3])
-                b_k = builder.add(args[6], builder.mul(loop.index, _index(vectors * count)))
-                row = [
-                    _load(builder, at(5, item=builder.add(b_k, _index(v * count))), vector)
-                    for v in range(vectors)
-                ]
+                    builder.store(_load(builder, place[c], vector), sums[c])
+            with cgutils.for_range(builder, depth, intp=_index) as loop:
+                a_k = builder.mul(loop.index, a_step)
+                b_k = builder.add(b, builder.mul(loop.index, b_step))
+                row = [_load(builder, at(b_k, _index(v * VECTOR_BYTES)), vector) for v in range(vectors)]
                 for i in range(ROWS):
-                    number = builder.load(at(0, byte=builder.add(starts[i], a_k)))
-                    number.align = 1
-                    first = builder.insert_element(undefined, number, _lane(0))
+                    one = builder.load(at(starts[i], a_k))
+                    one.align = 1
+                    first = builder.insert_element(undefined, one, _lane(0))
                     everywhere = builder.shuffle_vector(first, undefined, all_first)
                     for v in range(vectors):
                         total = builder.call(fma, [everywhere, row[v], builder.load(sums[i, v])])
                         builder.store(total, sums[i, v])
             for c in tile:
-                _store(builder, builder.load(sums[c]), at(8, byte=place[c]))
+                _store(builder, builder.load(sums[c]), place[c])
             return context.get_dummy_value()
 
-        return types.void(
-            a, a_byte, a_row, a_step, last, b, b_start, depth, out, byte, row_bytes, add
-        ), codegen
+        integer = types.intp
+        numbers = (integer,) * 9
+        return types.void(like, *numbers, add), codegen
 
     return tile_product
 
 
 tile_product_1, tile_product_2, tile_product_3 = (_tile_product(v) for v in (1, 2, 3))
+
+
+@intrinsic
+def fma(typing_context, a, b, c):
+    """a b + c, rounded once where the machine can; a loop over it vectorises."""
+
+    def codegen(context, builder, signature, args):
+        number = context.get_value_type(signature.return_type)
+        name = f"llvm.fmuladd.f{signature.return_type.bitwidth}"
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(number, [number] * 3), name)
+        return builder.call(function, args)
+
+    return a(a, a, a), codegen
 
 
 @intrinsic
@@ -172,6 +184,24 @@ def transpose_block(typing_context, target, start, step, source, byte, row_bytes
         return context.get_dummy_value()
 
     return types.void(target, start, step, source, byte, row_bytes), codegen
+
+
+@intrinsic
+def prefetch(typing_context, array, byte):
+    """Ask for the cache line that stands `byte` bytes into the array, and do not wait for it."""
+
+    def codegen(context, builder, signature, args):
+        char = ir.IntType(8).as_pointer()
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        address = builder.gep(builder.bitcast(data, char), [args[1]])
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.VoidType(), [char, _lane, _lane, _lane]), "llvm.prefetch.p0"
+        )
+        # to read, into the second-level cache, data
+        builder.call(function, [address, _lane(0), _lane(2), _lane(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, byte), codegen
 
 
 @intrinsic
