@@ -1,4 +1,4 @@
-"""exp, log1p, tanh, sigmoid and softplus as arithmetic without branches, so that loops over them vectorise.
+"""exp, expm1, log1p, tanh, sigmoid, softplus as arithmetic without branches: loops over them vectorise.
 
 A call into the C library handles one number at a time. These handle a vector: every branch below is a
 choice between two numbers that are both computed, and the exponent is set by integer arithmetic on the
@@ -11,6 +11,8 @@ import math
 import numpy as np
 from numba import types
 from numba.extending import overload, register_jitable
+
+from .vectors import fma
 
 _f, _i = np.float32, np.int32
 
@@ -46,56 +48,66 @@ def _number(bits):
 
 
 @register_jitable
+def _reduced(x):
+    """x -> n, r, e^r - 1 with x = n log 2 + r and |r| <= log(2) / 2, by a polynomial (Cephes expf).
+
+    n comes as an integer.
+    """
+    shifted = fma(x, _LOG2_E, _ROUND)
+    n = shifted - _ROUND
+    r = fma(-n, _LN2_LOW, fma(-n, _LN2_HIGH, x))
+    p = _P[0]
+    p = fma(p, r, _P[1])
+    p = fma(p, r, _P[2])
+    p = fma(p, r, _P[3])
+    p = fma(p, r, _P[4])
+    p = fma(p, r, _P[5])
+    return _bits(shifted) - _ROUND_BITS, fma(p, r * r, r)
+
+
+@register_jitable
 def _exp32(x):
-    """e^x = 2^n e^r with n = round(x / log 2) and |r| <= log(2) / 2; e^r by a polynomial (Cephes expf).
+    """e^x = 2^n e^r.
 
     Beyond 89 the result overflows to inf, below -104 it is 0, in between denormals come out right.
     """
     # a NaN fails both comparisons and goes through
     x = _f(-104.0) if x < _f(-104.0) else x
     x = _f(89.0) if x > _f(89.0) else x
-    shifted = x * _LOG2_E + _ROUND
-    n = shifted - _ROUND
-    r = (x - n * _LN2_HIGH) - n * _LN2_LOW
-    p = _P[0]
-    p = p * r + _P[1]
-    p = p * r + _P[2]
-    p = p * r + _P[3]
-    p = p * r + _P[4]
-    p = p * r + _P[5]
-    p = (p * r * r + r) + _f(1.0)
+    n, above_one = _reduced(x)
     # 2^n in two factors: 2^128 and 2^-149 are not normal float32 numbers, their square roots are
-    k = _bits(shifted) - _ROUND_BITS
-    half = k >> 1
+    half = n >> 1
     first = _number((half + 127) << 23)
-    second = _number((k - half + 127) << 23)
-    return p * first * second
+    second = _number((n - half + 127) << 23)
+    return (above_one + _f(1.0)) * first * second
 
 
-_LN2_HI, _LN2_LO = _f(6.9313812256e-01), _f(9.0580006145e-06)
-_L = tuple(_f(c) for c in (0.66666662693, 0.40000972152, 0.28498786688, 0.24279078841))
-_SQRT_HALF_BITS = 0x3F3504F3
-_ONE_BITS = 0x3F800000
+@register_jitable
+def _expm1_32(x):
+    """e^x - 1 = 2^n (e^r - 1) + (2^n - 1), which keeps the digits near 0; far from it, e^x less 1."""
+    near = abs(x) < _f(5.0)
+    n, above_one = _reduced(x if near else _f(0.0))
+    scale = _number((n + 127) << 23)
+    return fma(scale, above_one, scale - _f(1.0)) if near else _exp32(x) - _f(1.0)
+
+
+_A = tuple(_f(c) for c in (0.116194386, 0.108516792, 0.142962899, 0.199998507, 0.333333337))
 
 
 @register_jitable
 def _log1p32(x):
-    """For x >= 0: log(1 + x) = n log 2 + log(1 + f) + c, 1 + x = 2^n (1 + f), |f| < 0.42 (FreeBSD log1pf).
+    """For 0 <= x <= 1: log(1 + x) = 2 artanh(s) with s = x / (2 + x) <= 1/3, by its odd series.
 
-    c = (x - (u - 1)) / u puts back what rounding u = 1 + x took away.
+    The coefficients of s^3, s^5, ... are fitted at Chebyshev nodes, within 4e-10.
     """
-    u = _f(1.0) + x
-    bits = _bits(u) + (_ONE_BITS - _SQRT_HALF_BITS)
-    k = (bits >> 23) - 127
-    lost = _f(1.0) - (u - x) if k >= 2 else x - (u - _f(1.0))
-    f = _number((bits & 0x007FFFFF) + _SQRT_HALF_BITS) - _f(1.0)
-    s = f / (_f(2.0) + f)
-    z = s * s
-    series = z * (_L[0] + z * (_L[1] + z * (_L[2] + z * _L[3])))
-    square = _f(0.5) * f * f
-    n = _f(_i(k))
-    y = (s * (square + series) + (n * _LN2_LO + lost / u) - square + f) + n * _LN2_HI
-    return y if x < _f(np.inf) else x  # inf and NaN stay
+    double = (x + x) / (_f(2.0) + x)  # 2 s: half of a denormal would lose a bit
+    z = _f(0.25) * double * double
+    p = _A[0]
+    p = fma(p, z, _A[1])
+    p = fma(p, z, _A[2])
+    p = fma(p, z, _A[3])
+    p = fma(p, z, _A[4])
+    return fma(double * z, p, double)
 
 
 _T = tuple(
@@ -116,11 +128,11 @@ def _tanh32(x):
     a = abs(x)
     z = x * x
     p = _T[0]
-    p = p * z + _T[1]
-    p = p * z + _T[2]
-    p = p * z + _T[3]
-    p = p * z + _T[4]
-    near = p * z * x + x
+    p = fma(p, z, _T[1])
+    p = fma(p, z, _T[2])
+    p = fma(p, z, _T[3])
+    p = fma(p, z, _T[4])
+    near = fma(p * z, x, x)
     far = _f(1.0) - _f(2.0) / (_exp32(a + a) + _f(1.0))
     far = -far if x < _f(0.0) else far
     return near if a < _f(0.625) else far
@@ -131,8 +143,13 @@ def exp(x):
     return np.exp(x)
 
 
+def expm1(x):
+    """e^x - 1 in compiled code; float32 within 2 ulp, vectorisable. Outside it, NumPy's."""
+    return np.expm1(x)
+
+
 def log1p(x):
-    """log(1 + x) for x >= 0 in compiled code; float32 within 2 ulp, vectorisable. Outside it, NumPy's."""
+    """log(1 + x) for x in [0, 1] in compiled code; float32 within 2 ulp, vectorisable. Outside, NumPy's."""
     return np.log1p(x)
 
 
@@ -152,6 +169,7 @@ def _by_type(function, single, double):
 
 
 _by_type(exp, _exp32, math.exp)
+_by_type(expm1, _expm1_32, math.expm1)
 _by_type(log1p, _log1p32, math.log1p)
 _by_type(tanh, _tanh32, math.tanh)
 

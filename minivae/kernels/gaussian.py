@@ -1,7 +1,5 @@
 """The Gaussian posterior: B x L numbers, too few to share among threads."""
 
-import numpy as np
-
 from .. import arguments
 from . import elementary as el
 from . import memory
@@ -65,7 +63,7 @@ def _kl(mu, logvar, kl):
     for b in range(mu.shape[0]):
         total = 0.0  # in double precision
         for j in range(mu.shape[1]):
-            total += half * (mu[b, j] * mu[b, j] + (np.expm1(logvar[b, j]) - logvar[b, j]))
+            total += half * (mu[b, j] * mu[b, j] + (el.expm1(logvar[b, j]) - logvar[b, j]))
         kl[b] = total
 
 
@@ -85,7 +83,7 @@ def _kl_backward(dkl, mu, logvar, dmu, dlogvar):
     for b in range(mu.shape[0]):
         for j in range(mu.shape[1]):
             dmu[b, j] = dkl[b] * mu[b, j]
-            dlogvar[b, j] = dkl[b] * (half * np.expm1(logvar[b, j]))
+            dlogvar[b, j] = dkl[b] * (half * el.expm1(logvar[b, j]))
 
 
 def gaussian_log_prob(z, mu, logvar):
