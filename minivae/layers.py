@@ -5,10 +5,21 @@ A network is a sequence of layer names; layer `n` has its weights at `params["n.
 """
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from . import arguments
+
+
+class Network(NamedTuple):
+    """The layers of a VAE, in the order of the walk, with what an optimized walk needs to know of them."""
+
+    encoder: tuple  # names
+    heads: tuple
+    decoder: tuple  # the last one is the output
+    sizes: dict  # name -> (n_in, n_out)
+    activation: str  # of all but the heads and the output
 
 
 def widths(name, hidden):

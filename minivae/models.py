@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import arguments, backends, layers
-from .distributions import LIKELIHOODS, POSTERIORS, StandardNormal
+from .distributions import LIKELIHOODS, POSTERIORS, GaussianPosterior, StandardNormal
 from .ops import ACTIVATIONS
 
 DTYPES = ("float32", "float64", "complex128")
@@ -75,16 +75,22 @@ class VAE:
         self.posterior = _family("posterior", posterior, POSTERIORS)(self.ops)
         self.likelihood = _family("likelihood", likelihood, LIKELIHOODS)(self.ops)
         self.prior = StandardNormal(self.ops)
-        self.encoder = tuple(f"encoder{i + 1}" for i in range(len(self.hidden)))
-        self.decoder = tuple(f"decoder{i + 1}" for i in range(len(self.hidden)))
+        self.network = self._layers()
+        self._swift = backend == "numba" and type(self.posterior) is GaussianPosterior
+        self._planned = None
         self.params = self._initial_parameters(seed)
 
-    def _initial_parameters(self, seed):
+    def _layers(self):
         down = (self.data_dim, *self.hidden)
         up = (self.latent_dim, *self.hidden[::-1], self.data_dim)
+        encoder = tuple(f"encoder{i + 1}" for i in range(len(self.hidden)))
+        decoder = (*(f"decoder{i + 1}" for i in range(len(self.hidden))), "output")
         heads = dict.fromkeys(self.posterior.heads, (down[-1], self.latent_dim))
-        shapes = layers.shapes(self.encoder, down) | heads | layers.shapes((*self.decoder, "output"), up)
-        params = layers.glorot_uniform(shapes, arguments.seeded("seed", seed), self.dtype)
+        sizes = layers.shapes(encoder, down) | heads | layers.shapes(decoder, up)
+        return layers.Network(encoder, self.posterior.heads, decoder, sizes, self.activation)
+
+    def _initial_parameters(self, seed):
+        params = layers.glorot_uniform(self.network.sizes, arguments.seeded("seed", seed), self.dtype)
         return params | self.likelihood.parameters(self.data_dim, self.dtype)
 
     def start_output_at(self, pixel_mean):
@@ -106,29 +112,42 @@ class VAE:
         beta = arguments.number("beta", beta, at_least=0)
         x, eps = self._data(x), self._noise(eps, len(x))
         with np.errstate(over="ignore", invalid="ignore"):  # told below, by name
-            caches = {}
-            heads = self._encode(x, caches)  # mu, logvar: (B, L) each
-            z = self.posterior.sample(*heads, eps)  # like eps
-            rows = z.reshape(-1, self.latent_dim)  # (S * B, L): samples are more rows to the decoder
-            outputs = self._decode(rows, caches).reshape(*z.shape[:-1], self.data_dim)
+            heads, outputs, kl, caches = self._walk(x, eps)
             nll = self.likelihood.nll(outputs, x, self.params)  # (B,) or (S, B)
-            kl = self.posterior.kl(*heads)  # (B,)
             nll_mean, kl_mean = _mean(nll), _mean(kl)
         terms = Terms(nll_mean + beta * kl_mean, nll_mean, kl_mean)
-        for name in ("nll", "kl", "loss"):
-            if not np.isfinite(getattr(terms, name)):
-                raise ValueError(f"the loss is not finite: {name} is {getattr(terms, name)}")
+        if not np.isfinite(terms).all():
+            name = next(name for name in ("nll", "kl", "loss") if not np.isfinite(getattr(terms, name)))
+            raise ValueError(f"the loss is not finite: {name} is {getattr(terms, name)}")
         return terms, Trace(x, eps, heads, outputs, nll, kl, caches)
 
     def backward(self, trace, beta=1.0):
         """The derivatives of the loss by every parameter, in the order of `params`."""
-        x, eps, heads, outputs, nll, kl, caches = trace
+        dnll = np.full(trace.nll.shape, 1 / trace.nll.size, self.dtype)
+        dkl = np.full(trace.kl.shape, beta / trace.kl.size, self.dtype)
+        doutputs, dlikelihood = self.likelihood.nll_backward(dnll, trace.outputs, trace.x, self.params)
+        grads = self._walk_backward(doutputs, dkl, trace) | dlikelihood
+        return {name: grads[name] for name in self.params}
+
+    def _walk(self, x, eps):
+        """x (B, D), eps (B, L) or (S, B, L) -> mu and logvar (B, L), outputs (..., B, D), kl (B,), caches."""
+        if plan := self._plan():
+            return self.ops.walk_forward(plan, x, eps)  # the same lines, called from compiled code
+        caches = {}
+        heads = self._encode(x, caches)  # mu, logvar: (B, L) each
+        z = self.posterior.sample(*heads, eps)  # like eps
+        rows = z.reshape(-1, self.latent_dim)  # (S * B, L): samples are more rows to the decoder
+        outputs = self._decode(rows, caches).reshape(*z.shape[:-1], self.data_dim)
+        return heads, outputs, self.posterior.kl(*heads), caches
+
+    def _walk_backward(self, doutputs, dkl, trace):
+        """The same way back: doutputs like outputs, dkl (B,) -> the derivatives by every weight and bias."""
+        x, eps, heads, *_, caches = trace
+        if not isinstance(caches, dict):
+            return self.ops.walk_backward(caches, doutputs, dkl, x, eps)
         grads = {}
-        dnll = np.full(nll.shape, 1 / nll.size, self.dtype)
-        dkl = np.full(kl.shape, beta / kl.size, self.dtype)
-        doutputs, dlikelihood = self.likelihood.nll_backward(dnll, outputs, x, self.params)
         doutputs = doutputs.reshape(-1, self.data_dim)  # (S * B, D)
-        drows = layers.backward(self.ops, (*self.decoder, "output"), doutputs, caches, grads)
+        drows = layers.backward(self.ops, self.network.decoder, doutputs, caches, grads)
         dz = drows.reshape(eps.shape)
         # each head is reached on two ways: through z into the nll, and straight into the kl
         through_z = self.posterior.sample_backward(dz, *heads, eps)
@@ -138,9 +157,16 @@ class VAE:
         for head, dhead in zip(self.posterior.heads, dheads, strict=True):
             part = layers.backward(self.ops, (head,), dhead, caches, grads)
             dh = part if dh is None else np.add(dh, part, out=dh)
-        layers.backward(self.ops, self.encoder, dh, caches, grads, input_gradient=False)
-        grads.update(dlikelihood)
-        return {name: grads[name] for name in self.params}
+        layers.backward(self.ops, self.network.encoder, dh, caches, grads, input_gradient=False)
+        return grads
+
+    def _plan(self):
+        """What the kernels need to take a whole walk in one launch; None where they cannot."""
+        if not self._swift or self.ops.forked():
+            return None
+        if self._planned is None or not self._planned.fits(self.params):
+            self._planned = self.ops.Plan(self.network, self.params)
+        return self._planned if self._planned.serves else None
 
     def loss(self, x, eps, beta=1.0):
         """The forward pass alone -> Terms."""
@@ -180,13 +206,14 @@ class VAE:
         return self.mean(self.encode(x)[0])
 
     def _encode(self, x, caches):
-        h = layers.forward(self.ops, self.params, self.encoder, x, self.activation, caches)  # (B, H)
+        h = layers.forward(self.ops, self.params, self.network.encoder, x, self.activation, caches)  # (B, H)
         heads = self.posterior.heads
         return tuple(layers.forward(self.ops, self.params, (n,), h, "identity", caches) for n in heads)
 
     def _decode(self, z, caches):
-        h = layers.forward(self.ops, self.params, self.decoder, z, self.activation, caches)  # (N, H)
-        return layers.forward(self.ops, self.params, ("output",), h, "identity", caches)  # (N, D)
+        *hidden, output = self.network.decoder
+        h = layers.forward(self.ops, self.params, hidden, z, self.activation, caches)  # (N, H)
+        return layers.forward(self.ops, self.params, (output,), h, "identity", caches)  # (N, D)
 
     def _matrix(self, name, array, columns, support=()):
         array = arguments.numeric(name, array)

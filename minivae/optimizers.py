@@ -44,34 +44,46 @@ class Optimizer:
         self.state = {}
         arguments.one_of("backend", backend, backends.BACKENDS)
         self.backend = backend
+        self._table = None  # where the kernels find the arrays, from one step to the next
+
+    def __getstate__(self):
+        """A copy's arrays stand elsewhere."""
+        return self.__dict__ | {"_table": None}
 
     def step(self, params, grads):
         """Update every array of `params` in place by the same key of `grads`."""
+        rows = []
         for name, param in params.items():
             if not isinstance(param, np.ndarray):
                 raise TypeError(f"params[{name!r}] must be a NumPy array, got {arguments.describe(param)}")
             if name not in grads:
                 raise ValueError(f"grads has no entry for the parameter {name!r}")
-            arguments.shape(f"grads[{name!r}]", grads[name], param.shape)
-            if grads[name].dtype != param.dtype:
-                raise TypeError(f"grads[{name!r}] must be {param.dtype}, got {grads[name].dtype}")
+            grad = grads[name]
+            if not isinstance(grad, np.ndarray) or grad.shape != param.shape:
+                arguments.shape(f"grads[{name!r}]", grad, param.shape)
+            if grad.dtype != param.dtype:
+                raise TypeError(f"grads[{name!r}] must be {param.dtype}, got {grad.dtype}")
+            rows.append((param, grad, *self._memory(name, param)))
         self.t += 1
-        rows = []
-        for name, param in params.items():
-            keys = [f"{kind}/{name}" for kind in self.remembers]
-            for key in keys:
-                if key not in self.state:
-                    self.state[key] = np.zeros_like(param)
-            rows.append((param, grads[name], *(self.state[key] for key in keys)))
         self._update(rows)
+
+    def _memory(self, name, param):
+        """The arrays that are remembered of one parameter."""
+        for kind in self.remembers:
+            key = f"{kind}/{name}"
+            if key not in self.state:
+                self.state[key] = np.zeros_like(param)
+            yield self.state[key]
 
     def _apply(self, recurrence, rows, *settings):
         """One recurrence for every parameter; the kernels take them all in one launch."""
         if self.backend == "numpy":
             for row in rows:
                 globals()[recurrence](*row, *settings)
-        else:
-            getattr(backends.namespace("numba"), recurrence + "s")(rows, *settings)
+        elif rows:
+            kernels = backends.namespace("numba")
+            self._table = self._table.renewed(rows) if self._table else kernels.Table(rows)
+            getattr(kernels, recurrence + "s")(self._table, *settings)
 
 
 class SGD(Optimizer):

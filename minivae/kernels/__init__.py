@@ -15,6 +15,7 @@ same bits on one thread or on many. Read them in this order:
     dense         the product with its neighbours
     likelihoods   Bernoulli and Gaussian nll
     gaussian      the posterior: sample, kl, log_prob, score
+    walk          the VAE's two walks, each in one launch
     updates       the optimizers' recurrences
 """
 
@@ -30,10 +31,21 @@ from .gaussian import (
 )
 from .likelihoods import bernoulli_nll, bernoulli_nll_backward, gaussian_nll, gaussian_nll_backward
 from .matmul import matmul
-from .threads import get_threads, set_threads
-from .updates import adam_update, adam_updates, rmsprop_update, rmsprop_updates, sgd_update, sgd_updates
+from .threads import forked, get_threads, set_threads
+from .updates import (
+    Table,
+    adam_update,
+    adam_updates,
+    rmsprop_update,
+    rmsprop_updates,
+    sgd_update,
+    sgd_updates,
+)
+from .walk import Plan, walk_backward, walk_forward
 
 __all__ = [
+    "Plan",
+    "Table",
     "activation_backward",
     "activation_forward",
     "adam_update",
@@ -42,6 +54,7 @@ __all__ = [
     "bernoulli_nll_backward",
     "dense_backward",
     "dense_forward",
+    "forked",
     "gaussian_kl",
     "gaussian_kl_backward",
     "gaussian_log_prob",
@@ -59,4 +72,6 @@ __all__ = [
     "sgd_update",
     "sgd_updates",
     "sum_to_shape",
+    "walk_backward",
+    "walk_forward",
 ]

@@ -10,7 +10,7 @@ from .compiled import Shared
 from .operands import operands
 from .tiles import RELU, SIGMOID, SOFTPLUS, TANH, multiply
 
-LINE = 64  # columns whose sums one thread owns: whole cache lines, so that no two threads share one
+LINE = 16  # columns in the cache lines that are never split between two threads
 
 
 def activation_forward(a, activation):
@@ -61,7 +61,8 @@ def _backward(dy, y, activation):
     """da and db for dy, y (B, n); nothing is computed twice, and nothing copied for the identity."""
     da = dy if activation == "identity" else memory.empty(y.shape, y.dtype)
     db = memory.empty(y.shape[1:], y.dtype)
-    _activate_backward(threads.worth(y.size), dy, y, da, db, ACTIVATIONS.index(activation))
+    parts = threads.worth(y.size)
+    _activate_backward(parts, parts, dy, y, da, db, ACTIVATIONS.index(activation))
     return da, db
 
 
@@ -87,12 +88,12 @@ def _activate(a, y, code):
 
 
 @Shared
-def _activate_backward(dy, y, da, db, code):
+def _activate_backward(parts, dy, y, da, db, code):
     """da = dy * act'(a) and db = its sum over rows; a thread owns whole columns and adds in row order."""
-    n = y.shape[1]
     one, zero = y.dtype.type(1), y.dtype.type(0)
-    for block in prange((n + LINE - 1) // LINE):
-        columns = slice(LINE * block, min(n, LINE * (block + 1)))
+    lines = -(-y.shape[1] // LINE)
+    for index in prange(parts):
+        columns = slice(LINE * (lines * index // parts), LINE * (lines * (index + 1) // parts))
         total = db[columns]
         for j in range(total.size):
             total[j] = 0

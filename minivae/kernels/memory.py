@@ -8,6 +8,8 @@ it, is never written again; the memory of one that you drop serves the next step
 import math
 import sys
 from collections import OrderedDict
+from functools import lru_cache
+from itertools import accumulate
 
 import numpy as np
 
@@ -34,6 +36,26 @@ def empty(shape, dtype):
         entries.append([block, -block.ctypes.data % LINE])
         _forget()
         return np.ndarray(shape, dtype, *entries[-1])
+
+
+def arrays(shapes, dtype):
+    """Arrays of these shapes in one block -> arrays, their addresses: one request where there would be many.
+
+    The block is handed out again when the last of them is dropped.
+    """
+    offsets, size = _layout(shapes, dtype.itemsize)
+    block = empty((size,), np.dtype(np.uint8))
+    start = block.ctypes.data
+    parts = [np.ndarray(shape, dtype, block, at) for shape, at in zip(shapes, offsets, strict=True)]
+    return parts, [start + at for at in offsets]
+
+
+@lru_cache(maxsize=256)
+def _layout(shapes, itemsize):
+    """Where each array begins in its block, on a line of its own, and the bytes of the block."""
+    ends = accumulate((-(-math.prod(shape) * itemsize // LINE) * LINE for shape in shapes), initial=0)
+    *offsets, size = ends
+    return offsets, size
 
 
 def _forget():

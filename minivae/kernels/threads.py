@@ -67,18 +67,31 @@ def worth(numbers):
 
 def launch(serial, parallel, args, count):
     """Run a kernel's version for one thread, or the one for many, and nothing else meanwhile."""
-    with _lock:
-        if count == 1 or _forked:
+    if count == 1 or _forked:
+        with _lock:
             serial(*args)
-        elif count == config.NUMBA_NUM_THREADS:
+    else:
+        together(parallel, count, args)
+
+
+def together(parallel, count, args):
+    """Run what launches threads, `count` of them."""
+    if _forked:
+        raise RuntimeError("a forked child cannot go on with a walk that its parent began: run forward again")
+    with _lock:
+        if count == config.NUMBA_NUM_THREADS:
+            return parallel(*args)
+        before = numba.get_num_threads()
+        numba.set_num_threads(count)
+        try:
             parallel(*args)
-        else:
-            before = numba.get_num_threads()
-            numba.set_num_threads(count)
-            try:
-                parallel(*args)
-            finally:
-                numba.set_num_threads(before)
+        finally:
+            numba.set_num_threads(before)
+
+
+def forked():
+    """Whether this is a forked child, which must not launch."""
+    return _forked
 
 
 # The OpenMP runtime does not survive a fork: a child that launches is killed. So a child works serially.

@@ -9,6 +9,7 @@ therefore set to 0. A NaN is not below it, and stays.
 """
 
 import math
+from operator import is_
 
 import numpy as np
 from numba import carray, prange
@@ -58,20 +59,46 @@ def adam_updates(rows, t, lr, beta1, beta2, eps):
     _run(_adam_updates, rows, step, beta1, 1 - beta1, beta2, 1 - beta2, eps * root)
 
 
-def _run(kernel, rows, *scalars):
-    """Lay the rows' arrays out in a table of addresses, and launch."""
-    if not rows:
+class Table:
+    """Where the arrays of an update stand in memory: a row of addresses for each parameter."""
+
+    def __init__(self, rows):
+        self.rows = [flat(**dict(zip(NAMES, row, strict=False))) for row in rows]
+        self.kept = [_kept(row) for row in rows]
+        self.dtype = rows[0][0].dtype
+        if any(row[0].dtype != self.dtype for row in rows):
+            raise TypeError("all parameters must be of one type, float32 or float64")
+        self.addresses = np.array([[array.ctypes.data for array in row] for row in self.rows])
+        self.sizes = np.array([row[0].size for row in self.rows])
+        self.count = threads.worth(sum(self.sizes.tolist()))
+
+    def renewed(self, rows):
+        """The table of `rows`: this one if only the gradients are new, which spares most looking up."""
+        if len(rows) != len(self.kept):
+            return Table(rows)
+        for row, kept in zip(rows, self.kept, strict=True):
+            grad = row[1]
+            if not (all(map(is_, _kept(row), kept)) and grad.flags.carray and grad.dtype == self.dtype):
+                return Table(rows)
+        self.rows = rows  # the gradients live until the kernel is done with their addresses
+        self.addresses[:, 1] = [row[1].__array_interface__["data"][0] for row in rows]
+        return self
+
+
+def _kept(row):
+    """What stays from step to step: all but the gradient."""
+    return row[0], *row[2:]
+
+
+def _run(kernel, table, *scalars):
+    """Launch with a table, or with the rows for one."""
+    if not table:
         return
-    rows = [flat(**dict(zip(NAMES, row, strict=False))) for row in rows]
-    dtype = rows[0][0].dtype
-    if any(row[0].dtype != dtype for row in rows):
-        raise TypeError("all parameters must be of one type, float32 or float64")
-    addresses = np.array([[array.ctypes.data for array in row] for row in rows])
-    sizes = np.array([row[0].size for row in rows])
-    tiny = np.finfo(dtype).tiny * 2.0**20  # so that no product of a moment is denormal either
-    count = threads.worth(sum(row[0].size for row in rows))
-    # `rows` keeps every array alive until the kernel is done with their addresses
-    kernel(count, count, addresses, sizes, rows[0][0][:0], *(dtype.type(s) for s in (*scalars, tiny)))
+    table = table if isinstance(table, Table) else Table(table)
+    number = table.dtype.type
+    tiny = np.finfo(number).tiny * 2.0**20  # so that no product of a moment is denormal either
+    like = np.empty(0, number)
+    kernel(table.count, table.count, table.addresses, table.sizes, like, *map(number, (*scalars, tiny)))
 
 
 @compiled
