@@ -9,6 +9,7 @@ modules in this order; each imports only from those above it.
     kernels        the same text as ops, made fast with numba
     backends       choose between the two
     distributions  posterior, prior and likelihood: sample, kl, log_prob, score
+    estimators     the gradient of an expectation, and how much each estimate of it scatters
     layers         dense layers by their names
     models         the VAE: one forward walk, one backward walk
     optimizers     SGD, RMSProp, Adam
@@ -54,7 +55,17 @@ _HOME = {
     "set_threads": "kernels",
     "get_threads": "kernels",
 }
-_MODULES = ("ops", "kernels", "distributions", "models", "optimizers", "data", "evaluation", "plots")
+_MODULES = (
+    "ops",
+    "kernels",
+    "distributions",
+    "estimators",
+    "models",
+    "optimizers",
+    "data",
+    "evaluation",
+    "plots",
+)
 
 __all__ = [*_HOME, *_MODULES]
 

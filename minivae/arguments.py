@@ -171,3 +171,17 @@ def variance(logvar, mean):
     if np.shape(logvar) not in (mean.shape, mean.shape[-1:], (1,), ()):
         wanted = f"{mean.shape}, {mean.shape[-1:]}, (1,) or ()"
         raise ValueError(f"logvar must have shape {wanted}, got {describe(logvar)}")
+
+
+# ------------------------------------------------------------------------------ contracts of estimators
+
+
+def finite(name, array, expected, axes):
+    """Refuse an array that has another shape or an entry that is not finite; `axes` names its axes."""
+    shape(name, array, expected)
+    good = np.isfinite(numeric(name, array))
+    if not good.all():
+        index = np.argwhere(~good)[0]
+        where = ", ".join(f"{axis} {i}" for axis, i in zip(axes, index, strict=True))
+        raise ValueError(f"{name} must be finite, got {array[tuple(index)]} at {where}")
+    return array

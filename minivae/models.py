@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import arguments, backends, layers
+from . import arguments, backends, estimators, layers
 from .distributions import LIKELIHOODS, POSTERIORS, GaussianPosterior, StandardNormal
 from .ops import ACTIVATIONS
 
@@ -121,12 +121,12 @@ class VAE:
             raise ValueError(f"the loss is not finite: {name} is {getattr(terms, name)}")
         return terms, Trace(x, eps, heads, outputs, nll, kl, caches)
 
-    def backward(self, trace, beta=1.0):
+    def backward(self, trace, beta=1.0, estimator=None):
         """The derivatives of the loss by every parameter, in the order of `params`."""
         dnll = np.full(trace.nll.shape, 1 / trace.nll.size, self.dtype)
         dkl = np.full(trace.kl.shape, beta / trace.kl.size, self.dtype)
         doutputs, dlikelihood = self.likelihood.nll_backward(dnll, trace.outputs, trace.x, self.params)
-        grads = self._walk_backward(doutputs, dkl, trace) | dlikelihood
+        grads = self._walk_backward(doutputs, dkl, trace, estimator) | dlikelihood
         return {name: grads[name] for name in self.params}
 
     def _walk(self, x, eps):
@@ -136,21 +136,23 @@ class VAE:
         caches = {}
         heads = self._encode(x, caches)  # mu, logvar: (B, L) each
         z = self.posterior.sample(*heads, eps)  # like eps
-        rows = z.reshape(-1, self.latent_dim)  # (S * B, L): samples are more rows to the decoder
-        outputs = self._decode(rows, caches).reshape(*z.shape[:-1], self.data_dim)
-        return heads, outputs, self.posterior.kl(*heads), caches
+        return heads, self._outputs(z, caches), self.posterior.kl(*heads), caches
 
-    def _walk_backward(self, doutputs, dkl, trace):
+    def _walk_backward(self, doutputs, dkl, trace, estimator=None):
         """The same way back: doutputs like outputs, dkl (B,) -> the derivatives by every weight and bias."""
         x, eps, heads, *_, caches = trace
+        pathwise = estimator in (None, "pathwise")
         if not isinstance(caches, dict):
-            return self.ops.walk_backward(caches, doutputs, dkl, x, eps)
+            if pathwise:
+                return self.ops.walk_backward(caches, doutputs, dkl, x, eps)
+            caches = caches.by_layer(self.network, x)
         grads = {}
-        doutputs = doutputs.reshape(-1, self.data_dim)  # (S * B, D)
-        drows = layers.backward(self.ops, self.network.decoder, doutputs, caches, grads)
-        dz = drows.reshape(eps.shape)
+        dz = self._outputs_backward(doutputs, caches, grads)  # like eps
         # each head is reached on two ways: through z into the nll, and straight into the kl
-        through_z = self.posterior.sample_backward(dz, *heads, eps)
+        if pathwise:
+            through_z = self.posterior.sample_backward(dz, *heads, eps)
+        else:
+            through_z = self._estimate(estimator, x, heads, eps)
         through_kl = self.posterior.kl_backward(dkl, *heads)
         dheads = [from_z + from_kl for from_z, from_kl in zip(through_z, through_kl, strict=True)]
         dh = None  # (B, H): every head adds its part
@@ -172,15 +174,44 @@ class VAE:
         """The forward pass alone -> Terms."""
         return self.forward(x, eps, beta)[0]
 
-    def loss_and_grads(self, x, eps, beta=1.0):
+    def loss_and_grads(self, x, eps, beta=1.0, estimator=None):
         """x (B, D), eps (B, L) or (S, B, L) -> Terms (floats, nats per example), grads like params.
 
+        estimator: how the gradient crosses the sampling of z. None is "pathwise"; a name, `named(name, rng)`
+        or any estimate(f, df, mu, logvar, eps) as in `estimators`. All else is the same for all.
         Raises ValueError for a wrong shape, an entry that is not finite or that the likelihood does not
         support, or a loss that is not finite; TypeError for anything that is not an array of real numbers.
         """
         terms, trace = self.forward(x, eps, beta)
         with np.errstate(over="ignore", invalid="ignore"):
-            return terms, self.backward(trace, beta)
+            return terms, self.backward(trace, beta, estimator)
+
+    def cost(self, x):
+        """The nll of x (B, D) as `estimators` see it: f(z) -> (S, B), df(z) -> (S, B, L), z (S, B, L)."""
+        x = self._data(x)
+
+        def f(z):
+            outputs = self._outputs(z.astype(self.dtype, copy=False), {})
+            return self.likelihood.nll(outputs, x, self.params)
+
+        def df(z):
+            caches = {}
+            outputs = self._outputs(z.astype(self.dtype, copy=False), caches)
+            dnll = np.ones(z.shape[:-1], self.dtype)
+            doutputs, _ = self.likelihood.nll_backward(dnll, outputs, x, self.params)
+            return self._outputs_backward(doutputs, caches, {})
+
+        return f, df
+
+    def _estimate(self, estimator, x, heads, eps):
+        """Gradient of mean(nll) by mu and logvar, (B, L) each."""
+        if not isinstance(self.posterior, GaussianPosterior):
+            raise ValueError(
+                f"an estimator needs the gaussian posterior, got {type(self.posterior).__name__}"
+            )
+        samples = eps.reshape(-1, *heads[0].shape)  # (S, B, L)
+        grads = estimators.named(estimator)(*self.cost(x), *heads, samples)
+        return [grad.mean(axis=0).astype(self.dtype, copy=False) / len(x) for grad in grads]
 
     # -------------------------------------------------------------------------- what a trained model does
 
@@ -214,6 +245,17 @@ class VAE:
         *hidden, output = self.network.decoder
         h = layers.forward(self.ops, self.params, hidden, z, self.activation, caches)  # (N, H)
         return layers.forward(self.ops, self.params, (output,), h, "identity", caches)  # (N, D)
+
+    def _outputs(self, z, caches):
+        """z (..., B, L) -> outputs (..., B, D): samples are more rows to the decoder."""
+        rows = z.reshape(-1, self.latent_dim)  # (S * B, L)
+        return self._decode(rows, caches).reshape(*z.shape[:-1], self.data_dim)
+
+    def _outputs_backward(self, doutputs, caches, grads):
+        """doutputs (..., B, D) -> dz (..., B, L); the decoder's derivatives are left in `grads`."""
+        rows = doutputs.reshape(-1, self.data_dim)  # (S * B, D)
+        drows = layers.backward(self.ops, self.network.decoder, rows, caches, grads)
+        return drows.reshape(*doutputs.shape[:-1], self.latent_dim)
 
     def _matrix(self, name, array, columns, support=()):
         array = arguments.numeric(name, array)

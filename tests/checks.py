@@ -155,3 +155,50 @@ def check_extreme_logits(ops):
         x = np.array([[0.0, 1.0, 1.0, 0.0]])
         want = np.array([2 * size + 4 * np.log1p(np.exp(-size))])
         agree(f"nll at logits of +-{size:g}", ops.bernoulli_nll(logits, x), want, 1e-15)
+
+
+# ------------------------------------------------------------------------------ estimators of a gradient
+
+
+def check_surrogate(estimate, surrogate, f, df, mu, logvar, eps, rng, tolerance=1e-12):
+    """Frozen noise: every sample's gradient against the complex step of what it is the derivative of.
+
+    estimate(f, df, mu, logvar, eps) -> dmu, dlogvar (S, B, L); surrogate(mu, logvar) -> (S, B), under a
+    random weight for each sample and datum.
+    """
+    w = rng.standard_normal(eps.shape[:2])
+    dmu, dlogvar = ((w[..., None] * d).sum(axis=0) for d in estimate(f, df, mu, logvar, eps))
+    by_mu = oracles.complex_gradient(lambda v: (w * surrogate(v, logvar)).sum(), mu)
+    by_logvar = oracles.complex_gradient(lambda v: (w * surrogate(mu, v)).sum(), logvar)
+    agree("dmu", dmu, by_mu, tolerance)
+    agree("dlogvar", dlogvar, by_logvar, tolerance)
+
+
+def check_moments(draws, weights, want, tolerance=1e-9):
+    """No luck involved: at the nodes of a quadrature the moments of the draws are the exact ones.
+
+    draws: dmu (n,), dlogvar (n,) at n nodes of these weights; want: for each its mean, variance and fourth
+    central moment.
+    """
+    for part, values, exact in zip(("dmu", "dlogvar"), draws, want, strict=True):
+        mean = (weights * values).sum()
+        variance, fourth = ((weights * (values - mean) ** n).sum() for n in (2, 4))
+        agree(f"mean of {part}", mean, exact.mean, tolerance)
+        agree(f"1 + variance of {part}", 1 + variance, 1 + exact.variance, tolerance)
+        agree(f"1 + fourth moment of {part}", 1 + fourth, 1 + exact.fourth, tolerance)
+
+
+def check_draws(draws, want):
+    """n independent draws dmu (n,), dlogvar (n,): mean and variance within 5 standard errors of the exact.
+
+    The standard errors are exact too: sqrt(v / n), and sqrt((m4 - v^2) / n) for the variance.
+    """
+    for part, values, exact in zip(("dmu", "dlogvar"), draws, want, strict=True):
+        if exact.variance < 1e-18 * exact.mean**2:
+            agree(f"{part}, which does not scatter", values, np.full(values.shape, exact.mean), 1e-12)
+            continue
+        off, spread = values - exact.mean, np.sqrt(exact.fourth - exact.variance**2)
+        z_mean = off.mean() / np.sqrt(exact.variance / len(values))
+        z_variance = ((off**2).mean() - exact.variance) / (spread / np.sqrt(len(values)))
+        assert abs(z_mean) < FALSE_ALARM, f"mean of {part} is off by {z_mean:.1f} standard errors"
+        assert abs(z_variance) < FALSE_ALARM, f"variance of {part} is off by {z_variance:.1f} standard errors"

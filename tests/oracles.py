@@ -38,6 +38,12 @@ def gauss_hermite(nodes=64):
     return nodes, weights / math.sqrt(2 * math.pi)
 
 
+def normal_rule(points=2001):
+    """The same by the trapezoidal rule on [-13, 13]: for smooth f, exact to rounding."""
+    e = np.linspace(-13, 13, points)
+    return e, (e[1] - e[0]) * np.exp(-e * e / 2) / math.sqrt(2 * math.pi)
+
+
 def log_mean_exp(values, weights, axis=-1):
     """log sum w e^v without overflow."""
     largest = values.max(axis=axis, keepdims=True)

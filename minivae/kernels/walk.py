@@ -152,6 +152,15 @@ class Walk(NamedTuple):
     z: np.ndarray  # (N, L)
     outputs: list  # of every layer; the addresses in the table are theirs
 
+    def by_layer(self, network, x):
+        """What `dense_forward` would have left of each layer, for a way back that goes one by one."""
+        encoder = self.outputs[: self.plan.depth]
+        inputs = [x, *encoder, (x, *encoder)[-1], self.z, *self.outputs[self.plan.depth + 2 : -1]]
+        plain = (*network.heads, network.decoder[-1])
+        activations = ["identity" if name in plain else network.activation for name in network.sizes]
+        rows = zip(inputs, self.plan.held[::2], self.outputs, activations, strict=True)
+        return dict(zip(network.sizes, rows, strict=True))
+
 
 def walk_forward(plan, x, eps):
     """x (B, D), eps (B, L) or (S, B, L) -> heads (B, L), outputs (B, D) or (S, B, D), kl (B,), a Walk."""

@@ -1,0 +1,66 @@
+"""One face for all: estimate(f, df, mu, logvar, eps) -> dmu, dlogvar, by its name."""
+
+from functools import partial
+
+from .. import arguments
+from .elbo import beside_closed_form_kl
+from .measures import measure_valued
+from .reparameterization import pathwise, pathwise_antithetic
+from .scores import (
+    leave_one_out,
+    mean_baseline,
+    optimal_baseline,
+    score_function,
+    score_function_antithetic,
+)
+
+
+def _of_slope(estimate):
+    return lambda f, df, mu, logvar, eps, rng=None: estimate(df, mu, logvar, eps)
+
+
+def _of_cost(estimate):
+    return lambda f, df, mu, logvar, eps, rng=None: estimate(f, mu, logvar, eps)
+
+
+def _of_both(estimate):
+    return lambda f, df, mu, logvar, eps, rng=None: estimate(f, df, mu, logvar, eps)
+
+
+def _of_baseline(baseline):
+    def estimate(f, df, mu, logvar, eps, rng=None):
+        fresh = arguments.generator("rng", rng).standard_normal(eps.shape).astype(eps.dtype, copy=False)
+        return score_function(f, mu, logvar, eps, baseline(f, mu, logvar, fresh))
+
+    return estimate
+
+
+def _of_measures(coupled):
+    def estimate(f, df, mu, logvar, eps, rng=None):
+        return measure_valued(f, mu, logvar, rng, coupled, samples=len(eps))
+
+    return estimate
+
+
+ESTIMATORS = {
+    "pathwise": _of_slope(pathwise),
+    "pathwise-antithetic": _of_slope(pathwise_antithetic),
+    "score-function": _of_cost(score_function),
+    "score-function-antithetic": _of_cost(score_function_antithetic),
+    "score-function-mean-baseline": _of_baseline(mean_baseline),
+    "score-function-optimal-baseline": _of_baseline(optimal_baseline),
+    "leave-one-out": _of_cost(leave_one_out),
+    "measure-valued": _of_measures(coupled=True),
+    "measure-valued-uncoupled": _of_measures(coupled=False),
+    "sticking-the-landing": _of_both(beside_closed_form_kl(_of_slope(pathwise))),
+}
+
+
+def named(estimator, rng=None):
+    """The estimator of that name as estimate(f, df, mu, logvar, eps) -> dmu, dlogvar; a callable as it is.
+
+    eps is (S, B, L). The measure-valued ones and those with an estimated baseline draw from `rng` besides.
+    """
+    if callable(estimator):
+        return estimator
+    return partial(ESTIMATORS[arguments.one_of("estimator", estimator, ESTIMATORS)], rng=rng)
