@@ -152,6 +152,15 @@ def test_z_scores_of_200_seeds_spread_as_they_should(name):
     assert np.all((spread > 0.85) & (spread < 1.15)), spread
 
 
+@pytest.mark.parametrize("name", ["score-function", "leave-one-out", "pathwise-antithetic"])
+def test_the_model_takes_a_function_as_well_as_its_name(backend, rng, name):
+    vae, x, eps = model(backend), pixels(rng), rng.standard_normal((S, B, 2))
+    want = vae.loss_and_grads(x, eps, 0.7, name)[1]
+    got = vae.loss_and_grads(x, eps, 0.7, getattr(es, name.replace("-", "_")))[1]
+    for key in want:
+        agree(f"d{key}", got[key], want[key], 0)
+
+
 @pytest.mark.parametrize("find", [es.mean_baseline, es.optimal_baseline])
 def test_an_estimated_baseline_leaves_the_mean(find, rng):
     """From samples of its own it is a constant t, and the exact moments are those of f - t."""

@@ -5,8 +5,9 @@ from functools import partial
 
 import checks
 import numpy as np
+import oracles
 import pytest
-from cases import BASELINES, CASES, SINGLE, estimator, kl_as_quadratic, on_nodes, quadratic
+from cases import BASELINES, CASES, SINGLE, case, estimator, kl_as_quadratic, on_nodes, quadratic
 
 from minivae import estimators as es
 
@@ -44,6 +45,46 @@ def test_moments_of_a_mean_of_samples(name):
     for single, pair in zip(one, two, strict=True):
         want = single.mean, single.variance / 2, single.fourth / 8 + 3 * single.variance**2 / 8
         assert pair == pytest.approx(want)
+
+
+def cos_sum(dim):
+    moments = partial(es.cos_moments, 1.2, 0.8, 0.9, dim=dim)
+    return case(lambda z: np.cos(1.2 * z), lambda z: -1.2 * np.sin(1.2 * z), moments, 0.8, 0.9, dim)
+
+
+def exp_sum(dim):
+    def df(z):
+        return -1.8 * z * np.exp(-0.9 * z * z)
+
+    moments = partial(es.exp_moments, 0.9, 0.7, 1.2, dim=dim)
+    return case(lambda z: np.exp(-0.9 * z * z), df, moments, 0.7, 1.2, dim)
+
+
+@pytest.mark.parametrize("name", [*SINGLE, *BASELINES])
+@pytest.mark.parametrize("summed", [cos_sum, exp_sum])
+def test_moments_in_two_dimensions_on_nodes(summed, name):
+    """A sum of two costs that are not quadratic, on a grid over both noises; and one is the plain case."""
+    two, one = summed(2), summed(1)
+    checks.check_moments(*on_nodes(estimator(two, name), two), two.moments(name))
+    alone = CASES[{cos_sum: "cos", exp_sum: "exp"}[summed]]
+    assert one.moments(name) == alone.moments(name)
+
+
+@pytest.mark.parametrize("summed", [cos_sum, exp_sum])
+def test_leave_one_out_in_two_dimensions(summed):
+    """Var = (E[F^2 s^2] - g^2) / K + (Var f E s^2 + g^2) / (K (K - 1)), means from a grid; F = f - E f."""
+    cost, K = summed(2), 5
+    e, weights = oracles.normal_rule(161)
+    weights = np.outer(weights, weights)
+    each = cost.each(cost.mu[0, 0] + np.exp(cost.logvar[0, 0] / 2) * e)
+    f = each[:, None] + each
+    F = f - (weights * f).sum()
+    scores = e / np.exp(cost.logvar[0, 0] / 2), (e * e - 1) / 2
+    for got, score in zip(cost.moments("leave-one-out", samples=K), scores, strict=True):
+        s = score[:, None]
+        g, m22, information = ((weights * v).sum() for v in (F * s, F**2 * s**2, s**2 + 0 * f))
+        want = (m22 - g**2) / K + ((weights * F**2).sum() * information + g**2) / (K * (K - 1))
+        assert (got.mean, got.variance) == pytest.approx((g, want), rel=1e-9)
 
 
 # ------------------------------------------------------------------------------ by hand

@@ -56,11 +56,24 @@ ESTIMATORS = {
 }
 
 
+_OF_FUNCTIONS = {
+    pathwise: "pathwise",
+    pathwise_antithetic: "pathwise-antithetic",
+    score_function: "score-function",
+    score_function_antithetic: "score-function-antithetic",
+    leave_one_out: "leave-one-out",
+    measure_valued: "measure-valued",
+}
+
+
 def named(estimator, rng=None):
-    """The estimator of that name as estimate(f, df, mu, logvar, eps) -> dmu, dlogvar; a callable as it is.
+    """An estimator, by name or by its function, as estimate(f, df, mu, logvar, eps) -> dmu, dlogvar.
 
     eps is (S, B, L). The measure-valued ones and those with an estimated baseline draw from `rng` besides.
+    Any other callable has this face already and is returned as it is.
     """
     if callable(estimator):
-        return estimator
+        if estimator not in _OF_FUNCTIONS:
+            return estimator
+        estimator = _OF_FUNCTIONS[estimator]
     return partial(ESTIMATORS[arguments.one_of("estimator", estimator, ESTIMATORS)], rng=rng)

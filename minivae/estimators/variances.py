@@ -97,6 +97,12 @@ def _per_sample(cost, std, estimator):
     ]
 
 
+def true_baselines(cost, std, estimator):
+    """The constants of a score function with that baseline's name: one for mu, one for logvar."""
+    f = al.plus(cost.own, cost.others)
+    return tuple(_baseline(estimator, f, score, cost.law) for score in _scores(std))
+
+
 def _baseline(estimator, f, score, law):
     if estimator == "score-function":
         return 0.0
@@ -130,7 +136,8 @@ def _leave_one_out(cost, score, K):
         for n in range(5)
     ]
     _, mean, m2, m3, m4 = raw
-    return Moments(mean, m2 - mean**2, m4 - 4 * mean * m3 + 6 * mean**2 * m2 - 3 * mean**4)
+    fourth = m4 - 4 * mean * m3 + 6 * mean**2 * m2 - 3 * mean**4
+    return Moments(mean, max(m2 - mean**2, 0.0), max(fourth, 0.0))
 
 
 def _measure_valued(cost, mu, std, coupled):
