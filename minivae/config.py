@@ -10,13 +10,26 @@ from dataclasses import dataclass
 from . import arguments, backends, layers, optimizers
 from .data import PIXELS
 from .distributions import LIKELIHOODS
+from .estimators import ESTIMATORS, moving_average_baseline, named
 from .ops import ACTIVATIONS
 
+EARLIER = {"estimator": "pathwise", "baseline": "none"}  # of runs from before there was a choice
 OPTIMIZERS = {
     "sgd": optimizers.SGD,
     "momentum": lambda lr, backend: optimizers.SGD(lr, momentum=0.9, backend=backend),
     "rmsprop": optimizers.RMSProp,
     "adam": optimizers.Adam,
+}
+
+
+CROSSINGS = tuple(name for name in ESTIMATORS if "baseline" not in name and name != "leave-one-out")
+# --baseline -> the estimator's name; the moving average has a state, and no name
+BASELINES = {
+    "none": "score-function",
+    "mean": "score-function-mean-baseline",
+    "optimal": "score-function-optimal-baseline",
+    "leave-one-out": "leave-one-out",
+    "moving-average": None,
 }
 
 
@@ -38,6 +51,8 @@ class Config:
     likelihood: str = option("bernoulli", "p(x|z)", tuple(LIKELIHOODS))
     beta: float = option(1.0, "weight of the KL term; 1 is the ELBO")
     samples: int = option(1, "samples S of z per image")
+    estimator: str = option("pathwise", "how the gradient crosses the sampling of z", CROSSINGS)
+    baseline: str = option("none", "what the score function's cost is compared with", tuple(BASELINES))
     optimizer: str = option("adam", "the update rule; momentum is sgd with momentum 0.9", tuple(OPTIMIZERS))
     lr: float = option(1e-3, "learning rate")
     pixels: str | None = option(
@@ -62,8 +77,24 @@ class Config:
         for field in dataclasses.fields(self):
             if field.metadata["choices"]:
                 arguments.one_of(field.name, getattr(self, field.name), field.metadata["choices"])
+        if self.baseline != "none" and self.estimator != "score-function":
+            raise ValueError(
+                f"baseline {self.baseline} is for estimator score-function, not {self.estimator}"
+            )
+        if self.baseline == "leave-one-out" and self.samples < 2:
+            raise ValueError(
+                "baseline leave-one-out needs samples of at least 2: the others are the baseline"
+            )
         if self.data is not None and not isinstance(self.data, str):
             raise TypeError(f"data must be the path of a file, got {arguments.describe(self.data)}")
+
+    def build_estimator(self, rng):
+        """How `loss_and_grads` is to cross the sampling of z; `rng` serves those that draw for themselves."""
+        if self.estimator == "pathwise":
+            return None
+        if self.baseline == "moving-average":
+            return moving_average_baseline()
+        return named(BASELINES[self.baseline] if self.estimator == "score-function" else self.estimator, rng)
 
     def as_dict(self):
         """Plain values, as JSON holds them."""
@@ -72,6 +103,7 @@ class Config:
     @classmethod
     def from_dict(cls, values):
         """The inverse of `as_dict`; refuses missing and unknown names."""
+        values = EARLIER | values if isinstance(values, dict) else values
         expected = [field.name for field in dataclasses.fields(cls)]
         if not isinstance(values, dict) or sorted(values) != sorted(expected):
             raise ValueError(f"a config must have exactly the entries {', '.join(expected)}")

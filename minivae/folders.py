@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from . import checkpoints
-from .config import Config
+from .config import EARLIER, Config
 
 CHECKPOINT = "checkpoint.npz"
 CONFIG = "config.json"
@@ -40,7 +40,7 @@ def _same_config(path, config):
     if not path.exists():
         return  # killed before it was written; the next save writes it
     try:
-        given = dict(json.loads(path.read_bytes()))
+        given = EARLIER | dict(json.loads(path.read_bytes()))
         version = given.pop("minivae")
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None

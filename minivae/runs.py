@@ -16,6 +16,7 @@ import numpy as np
 
 from . import checkpoints, data, evaluation, files, folders
 from .config import OPTIMIZERS
+from .estimators import moving_average_baseline
 from .folders import CHECKPOINT, CONFIG, METRICS
 from .models import VAE
 
@@ -44,6 +45,7 @@ class Run:
         self.model.start_output_at(data.pixel_mean(self.data.x_train, config.pixels))
         self.optimizer = OPTIMIZERS[config.optimizer](lr=config.lr, backend=config.backend)
         self.rng = self.stream(TRAIN)
+        self.estimator = config.build_estimator(self.rng)
         self.epoch = 0  # epochs finished
         self.step = 0  # steps done of the epoch under way
         self.order = np.empty(0, np.uint32)  # of the images in the epoch under way
@@ -73,7 +75,7 @@ class Run:
             x = data.minibatch(images[rows], config.pixels, self.rng)  # (B, D)
             eps = evaluation.noise(self.model, self.rng, len(x), config.samples)  # (B, L) or (S, B, L)
             try:
-                terms, grads = self.model.loss_and_grads(x, eps, config.beta)
+                terms, grads = self.model.loss_and_grads(x, eps, config.beta, self.estimator)
             except ValueError as error:
                 raise ValueError(f"epoch {self.epoch + 1}, step {self.step + 1}: {error}; {ADVICE}") from None
             self.optimizer.step(self.model.params, grads)
@@ -117,6 +119,8 @@ class Run:
             if not np.isfinite(param).all():
                 raise ValueError(f"the parameter {name} is no longer finite; {ADVICE}")
         named = {f"params/{k}": v for k, v in self.model.params.items()}
+        if isinstance(self.estimator, moving_average_baseline):
+            named["baseline"] = np.array([self.estimator.total, self.estimator.weight])
         named |= {f"optimizer/{k}": v for k, v in self.optimizer.state.items()}
         checkpoints.save(
             Path(folder, CHECKPOINT),
@@ -173,6 +177,9 @@ class Run:
             for name, param in run.model.params.items():
                 key = f"{kind}/{name}"
                 run.optimizer.state[key] = _entry(arrays, f"optimizer/{key}", param)
+        if isinstance(run.estimator, moving_average_baseline):
+            average = _entry(arrays, "baseline", np.zeros(2)).tolist()
+            run.estimator.total, run.estimator.weight = average
         run.rng.bit_generator.state = json.loads(arrays["generator"].item())
         run.epoch, run.step = int(arrays["epoch"]), int(arrays["step"])
         run.order, run.sums = arrays["order"], arrays["sums"]
