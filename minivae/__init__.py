@@ -22,6 +22,7 @@ modules in this order; each imports only from those above it.
     runs           everything between two training steps
     plots          arrays in, Figure out
     training       the loop, Ctrl-C, the run folder
+    laboratory     what each estimator's gradient scatters and costs
     bench          the training step against other libraries and the machine
     options        the words of the command line
     cli            python -m minivae: what the commands do

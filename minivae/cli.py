@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from .runs import TEST, Run, load_model
 def main(argv=None):
     """Run one command; the exit code is returned."""
     args = vars(parser().parse_args(argv))
-    commands = (train, sample, reconstruct, evaluate, bench)
+    commands = (train, sample, reconstruct, evaluate, variance, bench)
     try:
         {command.__name__: command for command in commands}[args.pop("command")](**args)
     except training.Interrupted as interrupted:
@@ -110,7 +111,9 @@ def evaluate(run, seed, samples, threads):
     parts = f"= nll {terms.nll:.2f} + kl {terms.kl:.2f}, one z from q(z|x) for each image"
     print(f"  -ELBO       {terms.loss:8.2f}   {parts}")
     if samples:
-        estimate = evaluation.importance_nll(model, images, config.pixels, rng, samples, _progress)
+        estimate = evaluation.importance_nll(
+            model, images, config.pixels, rng, samples, partial(_bar, what="log p(x)")
+        )
         print(
             f"  -log p(x)   {estimate.mean:8.2f}   +- {estimate.error:.2f} over images; "
             f"an upper bound by {samples} importance samples"
@@ -119,16 +122,42 @@ def evaluate(run, seed, samples, threads):
     print(f"  latents     {active.sum():5d}      of {active.size} are active: Var over x of mu(x) > 0.01")
 
 
+def variance(cost, model, train, out, csv, seed, seeds, samples, epochs, threads, **parameters):
+    """Compare estimators of a gradient: on a cost with exact answers, on a trained VAE, or in training."""
+    from . import kernels, plots
+
+    _require_png(out)
+    _require_writable(*filter(None, (out, csv)))
+    if threads is not None:
+        kernels.set_threads(threads)
+    if model:
+        from .laboratory import encoders
+
+        report = encoders.measure(model, samples, seed, _bar)
+    elif train:
+        from .laboratory import courses
+
+        report = courses.measure(epochs, seeds, seed, _bar)
+    else:
+        from .laboratory import costs
+
+        report = costs.measure(cost, samples=samples, seed=seed, progress=_bar, **parameters)
+    for line in report.lines():
+        print(line, flush=True)
+    if csv:
+        files.write(csv, files.to_csv(report.records()))
+        print(f"wrote {csv}")
+    files.write(out, plots.to_png(report.figure()))
+    print(f"wrote {out}")
+
+
 def bench(numbers, out, threads, rounds, quick, only):
     """Race the training step and its products against other libraries, in one interleaved run."""
     from . import plots
     from .bench import chart, race, table
 
     _require_png(out)
-    for path in filter(None, (out, numbers)):  # before minutes of measuring, not after
-        files.require_ours(path)
-        if not Path(path).parent.is_dir():
-            raise ValueError(f"{path} cannot be written: there is no folder {Path(path).parent}")
+    _require_writable(*filter(None, (out, numbers)))
     results = race.measure(
         only or race.KINDS, threads, rounds, quick, lambda line: print(line, file=sys.stderr)
     )
@@ -146,10 +175,19 @@ def bench(numbers, out, threads, rounds, quick, only):
 # ------------------------------------------------------------------------------ what they share
 
 
-def _progress(chunks):
+def _bar(items, what, **settings):
+    """The items with a progress bar on a terminal."""
     from tqdm import tqdm
 
-    return tqdm(chunks, desc="log p(x)", leave=False, disable=None)
+    return tqdm(items, desc=what, leave=False, disable=None, **settings)
+
+
+def _require_writable(*paths):
+    """Before minutes of measuring, not after."""
+    for path in paths:
+        files.require_ours(path)
+        if not Path(path).parent.is_dir():
+            raise ValueError(f"{path} cannot be written: there is no folder {Path(path).parent}")
 
 
 def _write_picture(figure, path):
@@ -179,8 +217,10 @@ def _headline(run, folder):
     widths = "-".join(str(n) for n in (model.data_dim, *model.hidden, model.latent_dim))
     count = sum(param.size for param in model.params.values())
     images = f"{len(run.data.x_train):,} + {len(run.data.x_test):,} images"
+    crossing = f", {config.estimator}" * (config.estimator != "pathwise")
+    crossing += f" with baseline {config.baseline}" * (config.baseline != "none")
     resumed = f", after epoch {run.epoch}" * (run.epoch > 0) + f", step {run.step}" * (run.step > 0)
     return (
         f"{widths} {config.activation}, {config.likelihood}, {count:,} parameters, {config.optimizer} "
-        f"{config.lr:g}, {images}, {config.pixels} pixels -> {folder}{resumed}"
+        f"{config.lr:g}{crossing}, {images}, {config.pixels} pixels -> {folder}{resumed}"
     )

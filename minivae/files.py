@@ -5,16 +5,19 @@ it was. Everything that minivae writes carries its mark near the beginning (a PN
 of a JSON or npz file, the header of the metrics), and a file without the mark is never replaced.
 """
 
+import csv
+import io
 import os
 from contextlib import suppress
 from pathlib import Path
 
 HEAD = 1024  # bytes from the start in which a mark must stand
-# (how the file begins, what stands in its head): JSON, JSON of a benchmark, CSV, npz, PNG
+# (how the file begins, what stands in its head): JSON, JSON of a benchmark, metrics, records, npz, PNG
 MARKS = (
     (b'{\n  "minivae":', b""),
     (b'{\n "written by": "minivae', b""),
     (b"epoch,train_loss,train_nll,train_kl,test_loss,test_nll,test_kl,seconds\n", b""),
+    (b"minivae,", b""),
     (b"PK", b"minivae.npy"),
     (b"\x89PNG", b"Software\0minivae"),
 )
@@ -52,6 +55,17 @@ def write(path, data):
     except BaseException:
         _remove(partial)
         raise
+
+
+def to_csv(records):
+    """The bytes of a CSV with a line for each dictionary; its first column, `minivae`, is the mark."""
+    records = list(records)
+    columns = ["minivae", *dict.fromkeys(key for record in records for key in record)]
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({"minivae": "variance", **record} for record in records)
+    return text.getvalue().encode()
 
 
 def _remove(partial):

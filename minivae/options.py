@@ -49,8 +49,41 @@ def parser():
     sub = _run_command(commands, "evaluate", text, None, own)
     text = "importance samples for log p(x), 0 for none (default: %(default)s)"
     sub.add_argument("--samples", metavar="K", type=int, default=100, help=text)
+    _variance(_command(commands, "variance", "compare what the estimators of a gradient scatter and cost"))
     _bench(_command(commands, "bench", "race the training step and its products against other libraries"))
     return root
+
+
+def _variance(sub):
+    cost = sub.add_argument_group("a cost f(z) of z ~ N(mu, std^2), whose exact answers are known")
+    cost.add_argument(
+        "--cost",
+        metavar="NAME",
+        choices=("quadratic", "cos", "exp", "kl"),
+        default="quadratic",
+        help="a z^2 + b z + c | cos(k z) | exp(-k z^2) | log q(z) - log N(z; 0, 1) (default: %(default)s)",
+    )
+    for name, default in (("a", 1.0), ("b", 0.0), ("c", 0.0), ("k", 1.0), ("mu", 2.0), ("std", 1.0)):
+        text = "%(default)s" if name in ("mu", "std") else "of the cost; %(default)s"
+        cost.add_argument(f"--{name}", metavar="X", type=float, default=default, help=f"(default: {text})")
+    cost.add_argument("--dim", metavar="D", type=int, default=1, help="coordinates added up (default: 1)")
+    other = sub.add_argument_group("or a VAE")
+    which = other.add_mutually_exclusive_group()
+    which.add_argument("--model", metavar="RUN", type=path, help="the ELBO of the VAE in this run folder")
+    which.add_argument("--train", action="store_true", help="train the same VAE with each estimator")
+    how = sub.add_argument_group("how")
+    text = "samples of each estimator (default: 100000 for a cost, 2000 for a model)"
+    how.add_argument("--samples", metavar="N", type=int, help=text)
+    how.add_argument("--seed", metavar="N", type=int, default=0, help="seed of all draws (default: 0)")
+    how.add_argument("--seeds", metavar="N", type=int, default=3, help="--train: runs of each (default: 3)")
+    how.add_argument(
+        "--epochs", metavar="N", type=int, default=3, help="--train: passes of each run (default: 3)"
+    )
+    how.add_argument("--csv", metavar="FILE", type=path, help="write the table's numbers")
+    how.add_argument(
+        "--out", metavar="FILE", type=path, default="variance.png", help="the PNG (default: %(default)s)"
+    )
+    _threads(how)
 
 
 def _bench(sub):
