@@ -94,7 +94,8 @@ class Config:
             return None
         if self.baseline == "moving-average":
             return moving_average_baseline()
-        return named(BASELINES[self.baseline] if self.estimator == "score-function" else self.estimator, rng)
+        name = BASELINES[self.baseline] if self.estimator == "score-function" else self.estimator
+        return named(name, rng, self.beta)
 
     def as_dict(self):
         """Plain values, as JSON holds them."""

@@ -126,6 +126,8 @@ class VAE:
         dnll = np.full(trace.nll.shape, 1 / trace.nll.size, self.dtype)
         dkl = np.full(trace.kl.shape, beta / trace.kl.size, self.dtype)
         doutputs, dlikelihood = self.likelihood.nll_backward(dnll, trace.outputs, trace.x, self.params)
+        if isinstance(estimator, str) and estimator != "pathwise":
+            estimator = estimators.named(estimator, beta=beta)
         grads = self._walk_backward(doutputs, dkl, trace, estimator) | dlikelihood
         return {name: grads[name] for name in self.params}
 
@@ -211,6 +213,10 @@ class VAE:
             )
         samples = eps.reshape(-1, *heads[0].shape)  # (S, B, L)
         grads = estimators.named(estimator)(*self.cost(x), *heads, samples)
+        if len(grads) != 2:
+            raise ValueError(f"an estimator must return dmu and dlogvar, got {len(grads)} values")
+        for name, grad in zip(("dmu", "dlogvar"), grads, strict=True):
+            arguments.finite(f"the estimator's {name}", grad, samples.shape, ("sample", "datum", "latent"))
         return [grad.mean(axis=0).astype(self.dtype, copy=False) / len(x) for grad in grads]
 
     # -------------------------------------------------------------------------- what a trained model does

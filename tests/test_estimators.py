@@ -152,6 +152,93 @@ def test_z_scores_of_200_seeds_spread_as_they_should(name):
     assert np.all((spread > 0.85) & (spread < 1.15)), spread
 
 
+@pytest.mark.parametrize("beta", [0.5, 1.0, 4.0])
+def test_the_model_sticks_the_landing_at_its_own_beta(rng, beta):
+    vae, x, eps = model(), pixels(rng), rng.standard_normal((S, B, 2))
+    want = es.sticking_the_landing(vae.cost(x)[1], *vae.encode(x), eps, beta)
+    for estimator in ("sticking-the-landing", es.named("sticking-the-landing", beta=beta)):
+        grads = vae.loss_and_grads(x, eps, beta, estimator)[1]
+        for key, d in zip(("mu.b", "logvar.b"), want, strict=True):
+            agree(f"d{key}", grads[key], d.mean(axis=0).sum(axis=0) / B, 1e-12)
+
+
+def test_sticking_the_landing_weighs_the_kl(rng):
+    """Its gradient is linear in beta, and at beta = 0 it is pathwise."""
+    _, df, mu, logvar, eps = costs(rng)
+    at = {beta: es.sticking_the_landing(df, mu, logvar, eps, beta) for beta in (0.0, 1.0, 3.0)}
+    for i in range(2):
+        agree("beta 0", at[0.0][i], es.pathwise(df, mu, logvar, eps)[i], 1e-14)
+        agree("beta 3", at[3.0][i] - at[0.0][i], 3 * (at[1.0][i] - at[0.0][i]), 1e-12)
+        assert np.abs(at[1.0][i] - at[0.0][i]).max() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("estimator", "words"),
+    [
+        (
+            lambda f, df, mu, logvar, eps: [d.mean(0) for d in es.pathwise(df, mu, logvar, eps)],
+            "dmu must have",
+        ),
+        (lambda f, df, mu, logvar, eps: [eps, eps[..., :1]], "dlogvar must have shape"),
+        (lambda f, df, mu, logvar, eps: [eps, eps * np.nan], "dlogvar must be finite, got nan at sample 0"),
+        (lambda f, df, mu, logvar, eps: [eps, eps, eps], "must return dmu and dlogvar, got 3"),
+    ],
+)
+def test_an_estimator_of_ones_own_is_held_to_its_face(rng, estimator, words):
+    vae, x, eps = model(), pixels(rng), rng.standard_normal((S, B, 2))
+    with pytest.raises(ValueError, match=words):
+        vae.loss_and_grads(x, eps, 1.0, estimator)
+
+
+@pytest.mark.parametrize("name", es.ESTIMATORS)
+def test_the_cost_sees_the_type_of_q_and_may_not_write(name, rng):
+    """float32 stays float32 all the way; who writes into z would move the point of the score as well."""
+    mu, logvar = rng.standard_normal((2, B, L)).astype(np.float32)
+    eps = rng.standard_normal((8, B, L)).astype(np.float32)
+
+    def f(z):
+        assert z.dtype == np.float32
+        return (z * z).sum(axis=-1)
+
+    def df(z):
+        assert z.dtype == np.float32
+        return 2 * z
+
+    assert {d.dtype for d in es.ESTIMATORS[name](f, df, mu, logvar, eps, rng)} == {np.dtype(np.float32)}
+
+    def writes(z):
+        z *= 2
+        return z.sum(axis=-1) if name.startswith(("score", "leave", "measure")) else z
+
+    with pytest.raises(ValueError, match="read-only"):
+        es.ESTIMATORS[name](writes, writes, mu, logvar, eps, rng)
+
+
+def test_whole_numbers_do_not_wrap_around(rng):
+    """A cost counted in uint8: 1 - 2 is 255 there."""
+    mu, logvar = np.zeros((2, 1, 1))
+
+    def f(z):
+        return (200 - 20 * np.minimum(abs(z[..., 0]), 9)).astype(np.uint8)
+
+    counted, real = (
+        es.measure_valued(g, mu, logvar, np.random.default_rng(2), samples=1000)
+        for g in (f, lambda z: f(z).astype(float))
+    )
+    np.testing.assert_array_equal(counted, real)
+
+
+def test_no_sample_is_no_answer(rng):
+    f, df, mu, logvar, eps = costs(rng)
+    for name in es.ESTIMATORS:
+        with pytest.raises(ValueError, match=r"at least one sample|at least 2 samples"):
+            es.ESTIMATORS[name](f, df, mu, logvar, eps[:0], rng)
+        if name != "leave-one-out":  # (B, L) is one sample
+            assert es.ESTIMATORS[name](f, df, mu, logvar, eps[0], rng)[0].shape == (1, *mu.shape)
+        with pytest.raises((ValueError, TypeError), match="eps must"):
+            es.ESTIMATORS[name](f, df, mu, logvar, eps.tolist(), rng)
+
+
 @pytest.mark.parametrize("name", ["score-function", "leave-one-out", "pathwise-antithetic"])
 def test_the_model_takes_a_function_as_well_as_its_name(backend, rng, name):
     vae, x, eps = model(backend), pixels(rng), rng.standard_normal((S, B, 2))

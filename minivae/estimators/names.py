@@ -6,6 +6,7 @@ from .. import arguments
 from .elbo import beside_closed_form_kl
 from .measures import measure_valued
 from .reparameterization import pathwise, pathwise_antithetic
+from .samples import samples_of
 from .scores import (
     leave_one_out,
     mean_baseline,
@@ -23,12 +24,13 @@ def _of_cost(estimate):
     return lambda f, df, mu, logvar, eps, rng=None: estimate(f, mu, logvar, eps)
 
 
-def _of_both(estimate):
-    return lambda f, df, mu, logvar, eps, rng=None: estimate(f, df, mu, logvar, eps)
+def _sticking_the_landing(f, df, mu, logvar, eps, rng=None, beta=1.0):
+    return beside_closed_form_kl(_of_slope(pathwise), beta)(f, df, mu, logvar, eps)
 
 
 def _of_baseline(baseline):
     def estimate(f, df, mu, logvar, eps, rng=None):
+        eps = samples_of(mu, logvar, eps)
         fresh = arguments.generator("rng", rng).standard_normal(eps.shape).astype(eps.dtype, copy=False)
         return score_function(f, mu, logvar, eps, baseline(f, mu, logvar, fresh))
 
@@ -37,7 +39,7 @@ def _of_baseline(baseline):
 
 def _of_measures(coupled):
     def estimate(f, df, mu, logvar, eps, rng=None):
-        return measure_valued(f, mu, logvar, rng, coupled, samples=len(eps))
+        return measure_valued(f, mu, logvar, rng, coupled, samples=len(samples_of(mu, logvar, eps)))
 
     return estimate
 
@@ -52,7 +54,7 @@ ESTIMATORS = {
     "leave-one-out": _of_cost(leave_one_out),
     "measure-valued": _of_measures(coupled=True),
     "measure-valued-uncoupled": _of_measures(coupled=False),
-    "sticking-the-landing": _of_both(beside_closed_form_kl(_of_slope(pathwise))),
+    "sticking-the-landing": _sticking_the_landing,
 }
 
 
@@ -66,14 +68,16 @@ _OF_FUNCTIONS = {
 }
 
 
-def named(estimator, rng=None):
+def named(estimator, rng=None, beta=1.0):
     """An estimator, by name or by its function, as estimate(f, df, mu, logvar, eps) -> dmu, dlogvar.
 
     eps is (S, B, L). The measure-valued ones and those with an estimated baseline draw from `rng` besides.
-    Any other callable has this face already and is returned as it is.
+    beta is the weight of the KL that the model adds, for sticking the landing. Any other callable has this
+    face already and is returned as it is.
     """
     if callable(estimator):
         if estimator not in _OF_FUNCTIONS:
             return estimator
         estimator = _OF_FUNCTIONS[estimator]
-    return partial(ESTIMATORS[arguments.one_of("estimator", estimator, ESTIMATORS)], rng=rng)
+    settings = {"rng": rng} | ({"beta": beta} if estimator == "sticking-the-landing" else {})
+    return partial(ESTIMATORS[arguments.one_of("estimator", estimator, ESTIMATORS)], **settings)
