@@ -1,5 +1,7 @@
 """The distribution checks: right code passes at the stated rate, wrong code is told what it looks like."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -59,7 +61,23 @@ def test_the_right_bound(likelihood, rng):
         right = mv.VAE(6, 1, (5,), "tanh", likelihood, backend="numpy", dtype=np.float64, seed=seed)
         verdict = st.check_bound(right, data(rng)[0], likelihood)
         assert verdict.ok, verdict
-    assert "is the ELBO" in str(verdict)
+        log_p, elbo, gap = (float(number) for number in re.findall(r"-?\d+\.\d{4}", str(verdict)))
+        assert abs(log_p - elbo - gap) < 2e-4
+        assert gap > 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_no_false_alarm_in_either_type(dtype, backend, ops, rng):
+    for seed in range(20):
+        right = mv.VAE(6, 1, (9,), "relu", backend=backend, dtype=dtype, seed=seed)
+        x, eps = data(rng)
+        verdict = st.check_scaling(rng, ops.bernoulli_nll, ops.gaussian_kl, right.loss_and_grads, x, eps)
+        assert verdict.ok, verdict
+        verdict = st.check_bound(right, x)
+        assert verdict.ok, verdict
+    assert st.check_sampler(ops.gaussian_sample, rng).ok
+    assert st.check_kl(ops.gaussian_kl, rng).ok
+    assert st.check_extreme_logits(ops.bernoulli_nll).ok
 
 
 def test_a_density_of_your_own(rng):
@@ -262,3 +280,5 @@ def test_bad_arguments_are_refused(rng):
         st.check_scaling(rng, loss_and_grads=model().loss_and_grads)
     with pytest.raises(ValueError, match="one latent"):
         st.check_bound(model(2), data(rng)[0])
+    with pytest.raises(ValueError, match="density must be one of bernoulli, gaussian"):
+        st.check_bound(model(), data(rng)[0], "poisson")
