@@ -14,5 +14,6 @@
 from .references import central_difference, complex_step
 from .report import Report, Row
 from .scalars import check, check_pair
+from .walks import check_model
 
-__all__ = ["Report", "Row", "central_difference", "check", "check_pair", "complex_step"]
+__all__ = ["Report", "Row", "central_difference", "check", "check_model", "check_pair", "complex_step"]

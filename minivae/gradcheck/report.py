@@ -36,11 +36,12 @@ class Row:
 class Report:
     """Rows in the order of the walk back; `ok` if every one is right and nothing else is wrong.
 
-    title     what was checked
-    rows      a `Row` for each derivative
-    problems  what is wrong besides: a random loss, a value that is not finite
-    notes     what the reader must know: corners, dead inputs, tolerances
-    says      the headline, where the rows alone do not tell
+    title       what was checked
+    rows        a `Row` for each derivative
+    problems    what is wrong besides: a random loss, a value that is not finite
+    notes       what the reader must know: corners, dead inputs, tolerances
+    says        the headline, where the rows alone do not tell
+    operations  a `Row` for each operation by itself; those that are wrong are printed
     """
 
     title: str
@@ -48,11 +49,12 @@ class Report:
     problems: list = field(default_factory=list)
     notes: list = field(default_factory=list)
     says: str = ""
+    operations: list = field(default_factory=list)
 
     @property
     def ok(self):
         """Whether all is right."""
-        return not self.problems and all(row.ok for row in self.rows)
+        return not self.problems and all(row.ok for row in (*self.rows, *self.operations))
 
     @property
     def first(self):
@@ -71,10 +73,17 @@ class Report:
         return f"WRONG: {self.says or f'd{first.name}: {first.verdict}'}"
 
     def __str__(self):
-        lines = [self.title, *_wrapped(self.headline), *_table(self.rows)]
+        lines = [self.title, *_wrapped(self.headline), *_table(self.rows), *self._of_operations()]
         lines += [line for text in self.problems[1:] for line in _wrapped(f"also: {text}")]
         lines += [line for text in self.notes for line in _wrapped(f"note: {text}")]
         return "\n".join(lines)
+
+    def _of_operations(self):
+        wrong = [row for row in self.operations if not row.ok]
+        if not self.operations:
+            return []
+        right = f"each operation alone: {len(self.operations) - len(wrong)} of {len(self.operations)} are right"
+        return [right, *_table(wrong)]
 
     def plot(self):
         """A matplotlib Figure: the relative error of every entry, a heat-map for each tensor."""

@@ -1,0 +1,92 @@
+"""From rows to a sentence: which row is the cause, which are its consequences, and which line to look at."""
+
+
+def explain(report, model, check, setting):
+    """Write the report's headline, and mark the rows that only follow from an earlier one."""
+    alone = {row.name: row for row in report.operations if not row.ok}
+    makers = _makers(model, setting)
+    causes, wrong_terms = [], set()
+    for row in report.rows:
+        if row.ok:
+            continue
+        before = wrong_terms if row.term == "loss" else wrong_terms & {row.term}
+        maker = _maker(row, makers)
+        own = alone.get(maker)
+        if before and not own:
+            row.verdict = f"follows: {row.verdict}"
+        else:
+            causes.append((row, maker, own))
+        wrong_terms.add(row.term if row.term != "loss" else "")
+    if causes:
+        report.says = _sentence(causes, alone, makers, check, setting)
+    elif alone:
+        name, row = next(iter(alone.items()))
+        report.says = f"{_function(name, setting)} is wrong by itself: {row.verdict}. This walk is right without it"
+
+
+def _sentence(causes, alone, makers, check, setting):
+    row, maker, own = causes[0]
+    term = "" if row.term == "loss" else f" of the {row.term}"
+    kind = "parameter" if row.term == "loss" else "node"
+    text = f"the first wrong {kind} on the way back is d{row.name}{term}: {row.verdict}. "
+    if own:
+        text += f"It comes from {_function(maker, setting)}, which is wrong by itself ({own.verdict})"
+    elif row.name in ("nll", "kl"):
+        text += "The model's backward makes it, before any operation is called"
+    elif _only_outside(row, check):
+        text += "Operation by operation it is right; the model's own walk, or what wraps it, changes it"
+    else:
+        maker = f"{_function(maker, setting)} is right by itself" if maker else "Every operation is right by itself"
+        text += f"{maker}; look at the lines of the model's walk back that stand between it and d{row.name}"
+    also = dict.fromkeys(f"d{r.name} ({r.verdict})" for r, _, o in causes[1:] if o is not own or not own)
+    if also:
+        text += f". Also: {'; '.join(list(also)[:3])}" + "; ..." * (len(also) > 3)
+    return text
+
+
+def _only_outside(row, check):
+    """Whether the plain walk's own gradient differs from what the model returns."""
+    import numpy as np
+
+    plain, outer = check.grads[None].get(row.name), check.outer[0].get(row.name)
+    if row.term != "loss" or plain is None or outer is None or np.shape(plain) != np.shape(outer):
+        return False
+    return not np.allclose(plain, outer, rtol=1e-6, atol=1e-9 * np.max(np.abs(plain), initial=0))
+
+
+def _makers(model, setting):
+    """(term, node) -> the operation's row that makes its derivative."""
+    network, heads = model.network, model.posterior.heads
+    makers = {("reconstruction", setting.outputs_name): f"nll_backward > {setting.outputs_name}"}
+    for name in setting.learned:
+        makers["loss", name] = f"nll_backward > {name}"
+    after = network.decoder[-1]
+    for name in (*reversed(network.decoder[:-1]), "z"):
+        makers["reconstruction", name] = f"dense_backward({after}) > x"
+        after = name
+    for head in heads:
+        makers["reconstruction", head] = f"sample_backward > {head}"
+        makers["kl", head] = f"kl_backward > {head}"
+    after = heads[0]
+    for name in reversed(network.encoder):
+        makers["reconstruction", name] = makers["kl", name] = f"dense_backward({after}) > x"
+        after = name
+    for name in network.sizes:
+        for kind in "Wb":
+            makers["loss", f"{name}.{kind}"] = f"dense_backward({name}) > {kind}"
+    return makers
+
+
+def _maker(row, makers):
+    return makers.get((row.term, row.name), "")
+
+
+FUNCTIONS = {"sample_backward": "gaussian_sample_backward", "kl_backward": "gaussian_kl_backward"}
+
+
+def _function(maker, setting):
+    """ "kl_backward > mu" -> "gaussian_kl_backward's dmu"."""
+    role, _, part = maker.partition(" > ")
+    nll = "bernoulli_nll_backward" if setting.outputs_name == "logits" else "gaussian_nll_backward"
+    part = "logvar" if part == "output.logvar" else part
+    return f"{FUNCTIONS.get(role, nll if role == 'nll_backward' else role)}'s d{part}"

@@ -1,0 +1,247 @@
+"""check_model: the way back of a VAE, node by node and term by term, and the first wrong one by its name."""
+
+import copy
+
+import numpy as np
+
+from .. import arguments
+from .blame import explain
+from .comparison import SLACK, compare
+from .corners import beside_corners
+from .nodes import nodes
+from .operations import check_operations
+from .references import agrees_with_differences, central_slope, complex_slope
+from .report import Report, row
+from .setting import Setting
+from .tape import Probe, analytic
+from .verdicts import verdict
+
+PLACES = "x and eps in, the same bits out: draw the noise once and pass it in"
+
+
+def check_model(model, x, eps, beta=1.0, estimator=None, rng=None):
+    """The whole way back of `model` at x (B, D), eps (B, L) or (S, B, L) -> Report.
+
+    Every node (dnll, logits, decoder's hidden layers, z, mu, logvar, dkl, encoder's hidden layers) for the
+    reconstruction and for the kl by themselves, every parameter for the loss, and every operation against its
+    own forward. The derivatives are those that the model's own backward pass hands from line to line; the
+    reference is the complex step of its own forward pass, both in float64. A model in float32 is held besides
+    to what its type can hold.
+
+    estimator   as in `loss_and_grads`; for another than pathwise the derivatives by mu and logvar of the
+                reconstruction are estimates, and what stands before and after them is checked
+    """
+    rng = np.random.default_rng(0) if rng is None else arguments.generator("rng", rng)
+    beta = arguments.number("beta", beta, at_least=0)
+    title = _title(model, beta)
+    x, eps = model._data(x), model._noise(eps, len(x))
+    setting = Setting(model, x, eps, beta, rng)
+    model, problem = beside_corners(model, setting)
+    problem = problem or _not_repeatable(model, x, eps, beta, estimator)
+    if problem:
+        return Report(title, [], [problem], setting.notes)
+    setting.look_for_dead(model)
+    check = _Check(model, setting, estimator)
+    rows = check.rows()
+    operations = check_operations(check.fine, check.twin, check.recorded, setting)
+    setting.notes += _dtype_notes(model, estimator)
+    report = Report(title, rows, [], setting.notes, operations=operations)
+    explain(report, model, check, setting)
+    return report
+
+
+class _Check:
+    """Probes of one model, and the slope of a term by a node or a parameter."""
+
+    def __init__(self, model, setting, estimator):
+        self.model, self.setting = model, setting
+        self.estimator = None if estimator == "pathwise" else estimator
+        self.fine = in_double(model)
+        self.recorded = Probe(self.fine, np.float64)
+        self.arguments = setting.x, setting.eps, setting.beta
+        self.twin = self._twin()
+        self.grads, self.calls = {}, {}
+        for term in (None, "reconstruction", "kl"):
+            self.grads[term], self.calls[term] = self.recorded.back(*self.arguments, term, self.estimator)
+        self.outer = self._outer_gradients()
+
+    def _twin(self):
+        """The way forward in complex numbers, or in float64 where it refuses them."""
+        twin = Probe(self.fine, np.complex128, analytic(self.model.ops))
+        try:
+            twin.rest(*self.arguments)
+        except (TypeError, ValueError, AttributeError) as error:
+            return self._real(f"refuses complex numbers ({' '.join(str(error).split())[:70]})")
+        for node in ("z", *self.model.posterior.heads):
+            f = self._pushed(twin, node)
+            at = np.zeros(np.shape(twin.values[node]))
+            if f and not agrees_with_differences(f, at, np.random.default_rng(1), scale=1e-2):
+                return self._real("is not analytic: an imaginary part is lost (np.abs, norm, vdot, .real?)")
+        self.take = complex_slope
+        return twin
+
+    def _real(self, why):
+        self.setting.note(f"the model's forward pass {why}; central differences are used")
+        twin = Probe(self.fine, np.float64)
+        twin.rest(*self.arguments)
+        self.take = central_slope
+        return twin
+
+    def _pushed(self, probe, node):
+        return lambda push: probe.loss(*self.arguments, node=node, push=push)
+
+    def _outer_gradients(self):
+        """What a user gets: from the model as it is, compiled walk and all, in float64 and in its own type."""
+        if self.estimator:
+            return self.grads[None], None
+        with np.errstate(all="ignore"):
+            outer = self.fine.loss_and_grads(*self.arguments)[1]
+            if self.model.dtype == np.float64:
+                return outer, None
+            x, eps = (a.astype(self.model.dtype) for a in self.arguments[:2])
+            return outer, self.model.loss_and_grads(x, eps, self.setting.beta)[1]
+
+    # -------------------------------------------------------------------------- rows
+
+    def rows(self):
+        """In the order of the way back."""
+        rows = []
+        for node in nodes(self.model, self.setting, self.calls, self.grads, self.estimator):
+            if node.kind == "parameter":
+                rows.append(self._parameter(node))
+            else:
+                rows.append(self._node(node))
+        return rows
+
+    def _node(self, node):
+        slope, spread = self._slopes(node)
+        found = compare(node.got, slope, self.setting.rng, "float64", self.setting.limit, spread)
+        words = "ok" if found.ok else verdict(found, self.setting.sizes, _fitting(node.known, found), node.others)
+        return row(node.name, node.term, found, words)
+
+    def _parameter(self, node):
+        slope, spread = self._slopes(node)
+        double, own = self.outer
+        got = double.get(node.name)
+        if got is None or np.shape(got) != np.shape(self.fine.params[node.name]):
+            found = compare(np.zeros(self.fine.params[node.name].shape), slope, self.setting.rng, limit=24)
+            text = "is missing" if got is None else f"shape {np.shape(got)} where {found.got.shape} is wanted"
+            return row(node.name, node.term, found, text)
+        found = compare(got, slope, self.setting.rng, "float64", self.setting.limit, spread)
+        words = "ok" if found.ok else verdict(found, self.setting.sizes, _fitting(node.known, found), node.others)
+        if found.ok and own is not None:
+            found.got = np.asarray(own[node.name])
+            words = self._in_single(found)
+        return row(node.name, node.term, found, words)
+
+    def _in_single(self, found):
+        """A float32 gradient, whose float64 twin is right."""
+        slack = SLACK["float32"] * np.max(np.abs(found.want), initial=0)
+        found.allowed = max(float(slack), found.allowed)
+        if found.ok:
+            return "ok"
+        error = np.max(np.abs(found.given - found.want))
+        if error <= 100 * found.allowed:
+            return f"ok (float32 rounding leaves {found.allowed / slack * SLACK['float32']:.0e}; right in float64)"
+        return "right in float64, wrong in float32: is something computed in too few digits?"
+
+    def _slopes(self, node):
+        """slope(v) of the node's term along v, and how far it moves when all inputs are rounded anew."""
+        probe, (x, eps, beta) = self.twin, self.arguments
+        start = np.array(self.fine.params[node.name], float) if node.kind == "parameter" else np.zeros(node.got.shape)
+        goal = self._estimated_goal(node)
+
+        def f(value, probe=probe, x=x, eps=eps):
+            if node.kind == "parameter":
+                given = {node.name: np.asarray(value, probe.model.dtype)}
+                walk = "forward" if goal else "loss"
+                loss = probe.loss(x, eps, beta, None, params=given, walk=walk)
+            else:
+                loss = probe.loss(x, eps, beta, node.term, node.node, value)
+            return goal(probe) if goal else loss
+
+        def spread(v):
+            rng, slopes = self.setting.rng, [self.take(f, start, v).value]
+            for _ in range(3):
+                moved = copy.copy(self.fine)
+                moved.params = {n: _rounded(p, rng) for n, p in self.fine.params.items()}
+                other = Probe(moved, probe.model.dtype, probe.base)
+                a, b = _rounded(x, rng), _rounded(eps, rng)
+                other.rest(a, b, beta)
+                at = np.array(moved.params[node.name]) if node.kind == "parameter" else start
+                slopes.append(self.take(lambda value, o=other, a=a, b=b: f(value, o, a, b), at, v).value)
+            return max(slopes) - min(slopes)
+
+        return (lambda v: self.take(f, start, v)), spread
+
+    def _estimated_goal(self, node):
+        """Before an estimate the way back is linear in it: what is checked is sum dhead * head."""
+        if not (self.estimator and node.encoder) or (node.kind == "node" and node.term == "kl"):
+            return None
+        calls = self.calls[None if node.kind == "parameter" else node.term]
+        dheads = {c.layer: c.args[0] for c in calls if c.layer in self.model.posterior.heads}
+        return lambda probe: sum(np.sum(dheads[h] * probe.values[h]) for h in dheads)
+
+
+def in_double(model):
+    """A copy of the model in float64, with its own backend and its own walk."""
+    fine = copy.copy(model)
+    fine.dtype, fine._planned = np.dtype(np.float64), None
+    fine.params = {name: np.array(param, np.float64) for name, param in model.params.items()}
+    return Probe.rebind(fine, model)
+
+
+def _not_repeatable(model, x, eps, beta, estimator):
+    """A loss or a gradient that differs from call to call is no function of its parameters."""
+    with np.errstate(all="ignore"):
+        losses = [model.loss(x, eps, beta)[0] for _ in range(2)]
+        if losses[0] != losses[1]:
+            return f"the loss is random: called twice it gives {losses[0]!r} and {losses[1]!r}. Pass eps in; draw it once"
+        if estimator not in (None, "pathwise"):
+            return ""
+        first, second = (model.loss_and_grads(x, eps, beta)[1] for _ in range(2))
+    for name in first:
+        if np.asarray(first[name]).tobytes() != np.asarray(second[name]).tobytes():
+            return (
+                f"the gradient is random: d{name} differs when called twice with the same x and eps. "
+                "The way back draws noise of its own, or adds to what an earlier call left. Draw once, pass eps in"
+            )
+    return ""
+
+
+def _rounded(array, rng):
+    return np.asarray(array, float) * (1 + 2.0**-52 * rng.standard_normal(np.shape(array)))
+
+
+def _fitting(known, found):
+    fitting = {}
+    for name, array in known.items():
+        try:
+            if np.broadcast_shapes(np.shape(array), found.got.shape) == found.got.shape:
+                fitting[name] = array
+        except ValueError:
+            continue
+    return fitting
+
+
+def _title(model, beta):
+    widths = "-".join(str(n) for n in (model.data_dim, *model.hidden, model.latent_dim))
+    name = getattr(model.ops, "__name__", type(model.ops).__name__)
+    backend = {"minivae.kernels": "numba", "minivae.ops": "numpy"}.get(name, "own operations")
+    return f"{widths} {model.activation}, {backend}, {model.dtype}, beta {beta:g}"
+
+
+def _dtype_notes(model, estimator):
+    notes = []
+    if model.dtype == np.float32:
+        notes.append(
+            "float32: the reference and the walk that is blamed are computed in float64; float32 rounds to 1e-07, and "
+            f"{SLACK['float32']:.0e} of a tensor's largest entry is allowed to the float32 gradient"
+        )
+    if estimator not in (None, "pathwise"):
+        name = estimator if isinstance(estimator, str) else "estimator"
+        notes.append(
+            f"{name}: dmu and dlogvar of the reconstruction are estimates and no derivatives of this draw; the decoder, "
+            "the kl, and the encoder given those estimates are checked"
+        )
+    return notes
