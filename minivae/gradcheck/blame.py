@@ -1,5 +1,9 @@
 """From rows to a sentence: which row is the cause, which are its consequences, and which line to look at."""
 
+import numpy as np
+
+from .verdicts import UNRELATED
+
 
 def explain(report, model, check, setting):
     """Write the report's headline, and mark the rows that only follow from an earlier one."""
@@ -13,7 +17,7 @@ def explain(report, model, check, setting):
         maker = _maker(row, makers)
         own = alone.get(maker)
         if before and not own:
-            row.verdict = f"follows: {row.verdict}"
+            row.verdict = "follows" if row.verdict == UNRELATED else f"follows: {row.verdict}"
         else:
             causes.append((row, maker, own))
         wrong_terms.add(row.term if row.term != "loss" else "")
@@ -30,7 +34,8 @@ def _sentence(causes, alone, makers, check, setting):
     kind = "parameter" if row.term == "loss" else "node"
     text = f"the first wrong {kind} on the way back is d{row.name}{term}: {row.verdict}. "
     if own:
-        text += f"It comes from {_function(maker, setting)}, which is wrong by itself ({own.verdict})"
+        text += f"It comes from {_function(maker, setting)}, which is wrong by itself"
+        text += f": {own.verdict}" * (own.verdict != row.verdict)
     elif row.name in ("nll", "kl"):
         text += "The model's backward makes it, before any operation is called"
     elif _only_outside(row, check):
@@ -46,8 +51,6 @@ def _sentence(causes, alone, makers, check, setting):
 
 def _only_outside(row, check):
     """Whether the plain walk's own gradient differs from what the model returns."""
-    import numpy as np
-
     plain, outer = check.grads[None].get(row.name), check.outer[0].get(row.name)
     if row.term != "loss" or plain is None or outer is None or np.shape(plain) != np.shape(outer):
         return False

@@ -37,6 +37,8 @@ def nodes(model, setting, calls, grads, estimator):
         if got is None:
             setting.note(f"d{name} of the {term} was not seen: the way back does not hand it to an operation")
             return
+        if key == network.decoder[-1] and got.size == setting.outputs.size:
+            got = got.reshape(setting.outputs.shape)  # rows to the layer, samples to the likelihood
         others = {f"d{n}": g for n, g in taken[term].items() if n != (key or name)}
         known = setting.known("outputs" if key == network.decoder[-1] else name)
         found.append(Node("node", name, term, key or name, got, encoder, known, others))

@@ -117,7 +117,7 @@ def row(name, term, found, words):
 def _table(rows):
     if not rows:
         return []
-    names = [f"d{row.name}" for row in rows]
+    names = [label(row) for row in rows]
     name, shape = (max(map(len, texts)) for texts in (names, [_shape(row) for row in rows]))
     name, shape = max(name, 10), max(shape, 5)
     head = f"{'derivative':<{name}} {'term':<5} {'shape':<{shape}} {'worst at':<12} {'got':>10} {'want':>10}"
@@ -132,6 +132,12 @@ def _table(rows):
         else:
             lines.append(line + words)
     return lines
+
+
+def label(row):
+    """dmu, or for an operation by itself kl_backward: dmu."""
+    operation, _, part = row.name.rpartition(" > ")
+    return f"{operation}: d{part}" if operation else f"d{part}"
 
 
 def _shape(row):

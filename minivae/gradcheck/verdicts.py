@@ -132,7 +132,8 @@ def ratio_names(ratio, sizes, loose=FIT):
     found = [n for n, value in names.items() if abs(abs(ratio) - value) <= loose * value]
     if found[:1] == ["1"]:
         return ["-1"]
-    return sorted(found, key=lambda n: sum(not c.isalnum() for c in n.replace("1/2", "2").replace("1/", "")))
+    plain = [n for n in found if n in ("2", "1/2") or n.removeprefix("1/") in sizes]
+    return plain or found[:2]
 
 
 def _ratio_words(name, sizes):

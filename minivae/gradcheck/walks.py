@@ -62,12 +62,14 @@ class _Check:
         self.twin = self._twin()
         self.grads, self.calls = {}, {}
         for term in (None, "reconstruction", "kl"):
-            self.grads[term], self.calls[term] = self.recorded.back(*self.arguments, term, self.estimator)
+            self.grads[term], self.calls[term] = self.recorded.back(*self.real, term, self.estimator)
         self.outer = self._outer_gradients()
 
     def _twin(self):
         """The way forward in complex numbers, or in float64 where it refuses them."""
         twin = Probe(self.fine, np.complex128, analytic(self.model.ops))
+        real, self.arguments = self.arguments, (*(a.astype(complex) for a in self.arguments[:2]), self.setting.beta)
+        self.real = real
         try:
             twin.rest(*self.arguments)
         except (TypeError, ValueError, AttributeError) as error:
@@ -81,6 +83,7 @@ class _Check:
         return twin
 
     def _real(self, why):
+        self.arguments = self.real
         self.setting.note(f"the model's forward pass {why}; central differences are used")
         twin = Probe(self.fine, np.float64)
         twin.rest(*self.arguments)
@@ -95,10 +98,10 @@ class _Check:
         if self.estimator:
             return self.grads[None], None
         with np.errstate(all="ignore"):
-            outer = self.fine.loss_and_grads(*self.arguments)[1]
+            outer = self.fine.loss_and_grads(*self.real)[1]
             if self.model.dtype == np.float64:
                 return outer, None
-            x, eps = (a.astype(self.model.dtype) for a in self.arguments[:2])
+            x, eps = (a.astype(self.model.dtype) for a in self.real[:2])
             return outer, self.model.loss_and_grads(x, eps, self.setting.beta)[1]
 
     # -------------------------------------------------------------------------- rows
@@ -166,7 +169,8 @@ class _Check:
                 moved = copy.copy(self.fine)
                 moved.params = {n: _rounded(p, rng) for n, p in self.fine.params.items()}
                 other = Probe(moved, probe.model.dtype, probe.base)
-                a, b = _rounded(x, rng), _rounded(eps, rng)
+                a, b = (_rounded(array, rng).astype(array.dtype) for array in self.real[:2])
+                a, b = a.astype(x.dtype), b.astype(eps.dtype)
                 other.rest(a, b, beta)
                 at = np.array(moved.params[node.name]) if node.kind == "parameter" else start
                 slopes.append(self.take(lambda value, o=other, a=a, b=b: f(value, o, a, b), at, v).value)
