@@ -30,23 +30,36 @@ def explain(report, model, check, setting):
 
 def _sentence(causes, alone, makers, check, setting):
     row, maker, own = causes[0]
-    term = "" if row.term == "loss" else f" of the {row.term}"
-    kind = "parameter" if row.term == "loss" else "node"
-    text = f"the first wrong {kind} on the way back is d{row.name}{term}: {row.verdict}. "
+    shown, text = row.verdict, ""
+    activation = next((r for name, r in alone.items() if name.startswith("activation")), None)
+    if own and maker.startswith("dense") and activation:
+        maker, own = activation.name, activation
     if own:
-        text += f"It comes from {_function(maker, setting)}, which is wrong by itself"
-        text += f": {own.verdict}" * (own.verdict != row.verdict)
+        text = f"It comes from {_function(maker, setting)}, which is wrong by itself"
+        if shown == UNRELATED:
+            shown = own.verdict
+        elif own.verdict not in (shown, UNRELATED):
+            text += f": {own.verdict}"
     elif row.name in ("nll", "kl"):
-        text += "The model's backward makes it, before any operation is called"
+        text = "The model's backward makes it, before any operation is called"
     elif _only_outside(row, check):
-        text += "Operation by operation it is right; the model's own walk, or what wraps it, changes it"
+        text = "Operation by operation it is right; the model's own walk, or what wraps it, changes it"
     else:
         maker = f"{_function(maker, setting)} is right by itself" if maker else "Every operation is right by itself"
-        text += f"{maker}; look at the lines of the model's walk back that stand between it and d{row.name}"
-    also = dict.fromkeys(f"d{r.name} ({r.verdict})" for r, _, o in causes[1:] if o is not own or not own)
+        text = f"{maker}; look at the lines of the model's walk back that stand between it and {_named(row)}"
+    kind = "parameter" if row.term == "loss" else "node"
+    text = f"the first wrong {kind} on the way back is {_named(row)}: {shown}. {text}"
+    # the same operation in other layers is the same line of code
+    role = causes[0][1].partition("(")[0] if own else None
+    rest = [(r, m) for r, m, _ in causes[1:] if not (own and m.startswith(role))]
+    also = dict.fromkeys(f"{_named(r)} ({r.verdict})" for r, _ in rest)
     if also:
         text += f". Also: {'; '.join(list(also)[:3])}" + "; ..." * (len(also) > 3)
     return text
+
+
+def _named(row):
+    return f"d{row.name}" + ("" if row.term == "loss" else f" of the {row.term}")
 
 
 def _only_outside(row, check):

@@ -24,6 +24,7 @@ class Node:
     encoder: bool = False  # stands before z
     known: dict = field(default_factory=dict)
     others: dict = field(default_factory=dict)
+    terms: dict = field(default_factory=dict)
 
 
 def nodes(model, setting, calls, grads, estimator):
@@ -31,6 +32,7 @@ def nodes(model, setting, calls, grads, estimator):
     network, found = model.network, []
     heads = model.posterior.heads
     taken = {term: _handed(calls[term], model) for term in ("reconstruction", "kl")}
+    parts = {term: _parts(calls[term], heads) for term in taken}
 
     def node(name, term, key=None, encoder=False):
         got = taken[term].get(key or name)
@@ -39,9 +41,10 @@ def nodes(model, setting, calls, grads, estimator):
             return
         if key == network.decoder[-1] and got.size == setting.outputs.size:
             got = got.reshape(setting.outputs.shape)  # rows to the layer, samples to the likelihood
-        others = {f"d{n}": g for n, g in taken[term].items() if n != (key or name)}
+        others = {f"d{n}": g for n, g in taken[term].items() if n not in (key or name, "z")}
         known = setting.known("outputs" if key == network.decoder[-1] else name)
-        found.append(Node("node", name, term, key or name, got, encoder, known, others))
+        terms = parts[term] if (name,) == network.encoder[-1:] else {}
+        found.append(Node("node", name, term, key or name, got, encoder, known, others, terms))
 
     def layer(name, encoder=False):
         for kind in "Wb":
@@ -95,3 +98,9 @@ def _handed(calls, model):
         elif call.layer:
             handed[call.layer] = np.asarray(call.args[0])
     return handed
+
+
+def _parts(calls, heads):
+    """What each head adds to the encoder's last layer."""
+    last = {call.layer: call.result[0] for call in calls if call.role == "dense_backward" and call.layer in heads}
+    return {f"that comes through {head}": part for head, part in last.items() if part is not None}

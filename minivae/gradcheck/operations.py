@@ -61,12 +61,17 @@ def _row(name, key, f, value, grad, dy, known, setting, grads, inputs):
         slopes = [take(f, m, v).value for m in (value, *moved)]
         return max(slopes) - min(slopes)
 
-    found = compare(grad, lambda v: take(f, value, v), setting.rng, "float64", setting.limit, spread)
+    kind = name.partition("(")[0], key
+    closer = kind not in setting.known_wrong
+    found = compare(grad, lambda v: take(f, value, v), setting.rng, "float64", setting.limit, spread, closer)
     words = ""
     if not found.ok:
-        fitting = {n: k for n, k in (known | _upstream(dy)).items() if _fits(k, value.shape)}
+        setting.known_wrong.add(kind)
+        fitting = {n: k for n, k in known.items() if _fits(k, value.shape)}
         others = {f"d{k}": g for k, g in zip(inputs, grads, strict=False) if k != key and g is not None}
-        words = verdict(found, setting.sizes, fitting, others)
+        guesses = dense_guesses(key, dy, inputs, known) if name.startswith("dense") else {}
+        terms = _times(dy, fitting, value.shape)
+        words = verdict(found, setting.sizes, fitting, others, terms, guesses)
     return row(f"{name} > {key}", "op", found, words or "ok")
 
 
@@ -188,10 +193,37 @@ def _refused(name, error):
     return Row(name, "op", (), (), np.nan, np.nan, np.nan, np.nan, f"raises: {text}", map=np.full(1, np.nan))
 
 
-def _upstream(dy):
-    return {"dy": dy, "dy summed": dy.sum(axis=0) if dy.ndim == 3 else dy} | (
-        {"dy": dy[:, None]} if dy.ndim == 1 else {}
-    )
+def _times(dy, known, shape):
+    """Terms that one may forget: the upstream gradient alone, and times each known array."""
+    if dy.ndim + 1 == len(shape):
+        dy = dy[..., None]
+    if not _fits(dy, shape):
+        return {}
+    return {"dy": dy} | {f"dy * {name}": dy * k for name, k in known.items()}
+
+
+def dense_guesses(key, dy, inputs, known):
+    """What a dense layer's derivative would be with some other slope of the activation, or with W for W.T."""
+    x, W = inputs["x"], inputs["W"]
+    if "y" not in known:
+        return {}
+    right, y = next(iter(known.values())), known["y"]
+    slopes = {
+        "the activation's derivative is missing": np.ones_like(y),
+        "the activation's derivative is taken twice": right * right,
+        "the activation's derivative is taken as 1 - y": 1 - y,
+        "the activation's derivative is taken as 1 + y": 1 + y,
+        "the activation's derivative is taken as y": y,
+        "the activation's derivative is taken as y (1 - y)": y * (1 - y),
+        "the activation's derivative is taken as 1 - y^2": 1 - y * y,
+        "the activation's derivative is taken as y^2": y * y,
+        "the activation's derivative is 1 where y is 0, and 0 where it is not": (y <= 0).astype(float),
+    }
+    make = {"x": lambda da: da @ W.T, "W": lambda da: x.T @ da, "b": lambda da: da.sum(axis=0)}[key]
+    guesses = {words: make(dy * slope) for words, slope in slopes.items()}
+    if key == "x" and W.shape[0] == W.shape[1]:
+        guesses["da @ W, where da @ W.T is asked"] = (dy * right) @ W
+    return guesses
 
 
 def _fits(array, shape):

@@ -12,6 +12,7 @@ class Setting:
     def __init__(self, model, x, eps, beta, rng):
         self.x, self.eps = np.asarray(x, float), np.asarray(eps, float)
         self.beta, self.rng, self.notes = beta, rng, []
+        self.known_wrong, self.scale = set(), 0.0  # what was looked at closely; the largest derivative so far
         self.weights = {f"{name}.{kind}" for name in model.network.sizes for kind in "Wb"}
         samples = len(self.eps) if self.eps.ndim == 3 else 1
         self.sizes = {"B": len(self.x), "D": model.data_dim, "L": model.latent_dim, "S": samples, "beta": beta}

@@ -29,12 +29,14 @@ RATIO_HINTS = {
 }
 
 
-def verdict(found, sizes=None, known=None, others=None):
+def verdict(found, sizes=None, known=None, others=None, terms=None, guesses=None):
     """The words for a `Comparison`.
 
     sizes   name -> number, for ratios and offsets: {"B": 8, "D": 784, "beta": 0.5}
     known   name -> array that broadcasts to the tensor: factors and terms that may be too many or missing
     others  name -> array of other derivatives: what got may have been taken for
+    terms   name -> array: what may be missing from a sum or one too many
+    guesses  name -> array: what some known mistake would give
     """
     if found.ok:
         return OK
@@ -44,7 +46,9 @@ def verdict(found, sizes=None, known=None, others=None):
     if not np.isfinite(found.want).all():
         return "the reference is not finite"
     case = _Case(found, sizes or {}, known or {}, others or {})
-    for hypothesis in (_zero, _ratio, _offset, _moved, _part, _other, _factor, _term, _shape_of_it):
+    case.terms, case.guesses = terms or known or {}, guesses or {}
+    hypotheses = (_zero, _ratio, _offset, _moved, _guess, _clip, _part, _other, _factor, _term, _by_lines)
+    for hypothesis in hypotheses:
         if words := hypothesis(case):
             return words
     return UNRELATED
@@ -65,6 +69,7 @@ class _Case:
         self.tolerance = found.allowed + 10 * found.floor
         self.sizes = {name: float(n) for name, n in sizes.items() if n not in (0, 1)}
         self.known, self.others = known, others
+        self.terms = self.guesses = {}
 
     def only(self, rows):
         """The same case for some of the entries."""
@@ -138,7 +143,7 @@ def ratio_names(ratio, sizes, loose=FIT):
 
 def _ratio_words(name, sizes):
     if name in ("2", "1/2"):
-        return f"constant ratio {name} (a lost or extra 1/2?)" + " or added twice?" * (name == "2")
+        return f"constant ratio {name} (a lost or extra 1/2?)" + ", or added twice" * (name == "2")
     plain = name.removeprefix("1/")
     number = f" = {'1/' * name.startswith('1/')}{sizes[plain]:g}" if plain in sizes else ""
     hint = f" ({RATIO_HINTS[name]})" if name in RATIO_HINTS else ""
@@ -235,41 +240,51 @@ def _other(case):
 def _factor(case):
     """got = want * k or want / k, for a known array k; and a ratio that only a row or a column decides."""
     products = dict(case.known)
-    for scale, prefix in ((1.0, ""), (-1.0, "sign flipped and "), (2.0, "2 * "), (0.5, "1/2 * ")):
+    for scale, prefix, times in ((1, "", ""), (-1, "sign flipped and ", ""), (2, "", "2 * "), (0.5, "", "1/2 * ")):
         for name, k in products.items():
             k = case.at(k)
             if np.ptp(k) <= FIT * np.max(np.abs(k), initial=0):
                 continue
             if case.explains(scale * case.w * k):
-                return f"{prefix}ratio is {name} (a factor too many)"
+                return f"{prefix}ratio is {times}{name} (a factor too many)"
             if case.explains(scale * case.w, case.g * k):
-                return f"{prefix}ratio is 1/({name}) (the factor is missing)"
+                one = name if name.isidentifier() else f"({name})"
+                return f"{prefix}ratio is {times}1/{one} (the factor is missing)"
     return None
 
 
 def _term(case):
     """got = want + c k, for a known array k and a simple c."""
     difference = case.g - case.w
-    for name, k in (case.known | case.others).items():
-        if name not in case.known and np.shape(k) != case.shape:
+    for name, k in (case.terms | case.others).items():
+        if name in case.others and np.shape(k) != case.shape:
             continue
         k = case.at(k)
         weight = np.sum(k * k)
         c = float(np.sum(k * difference) / weight) if weight else 0.0
         if abs(c) > 1e-12 and len(k) > 2 and case.explains(c * k, difference):
-            names = ratio_names(c, case.sizes) if abs(abs(c) - 1) > FIT else ["1"]
-            times = "" if names[:1] == ["1"] else f"{names[0] if names else f'{abs(c):.4g}'} * "
-            return f"a term {'-' if c < 0 else '+'} {times}{name} too many"
+            names = ["1"] if abs(abs(c) - 1) <= FIT else ratio_names(c, case.sizes) or [f"{abs(c):.4g}"]
+            times = "" if names[0] == "1" else f"{names[0]} * "
+            return f"the term {times}{name} is {'missing, or has the wrong sign' if c < 0 else 'one too many'}"
     return None
 
 
-def _shape_of_it(case):
-    """What can still be said: the sign, a clip, one ratio for each row or column."""
+def _guess(case):
+    return next((name for name, guess in case.guesses.items() if case.explains(case.at(guess))), None)
+
+
+def _clip(case):
+    """The sign lost, or a clip: what keeps some entries and changes others."""
     if case.explains(np.abs(case.w)):
         return "the sign is lost: got |want|"
     top = np.max(np.abs(case.g))
     if np.sum(np.isclose(np.abs(case.g), top)) > 1 and case.explains(np.clip(case.w, -top, top)):
         return f"clipped at {top:.4g}"
+    return None
+
+
+def _by_lines(case):
+    """One ratio or one offset for each row or column."""
     if len(case.flat) < case.found.got.size or len(case.shape) < 2:
         return None
     g, w = case.g.reshape(case.shape), case.w.reshape(case.shape)

@@ -60,7 +60,7 @@ class _Check:
         self.recorded = Probe(self.fine, np.float64)
         self.arguments = setting.x, setting.eps, setting.beta
         self.twin = self._twin()
-        self.grads, self.calls = {}, {}
+        self.grads, self.calls, self.wrong = {}, {}, set()
         for term in (None, "reconstruction", "kl"):
             self.grads[term], self.calls[term] = self.recorded.back(*self.real, term, self.estimator)
         self.outer = self._outer_gradients()
@@ -117,25 +117,37 @@ class _Check:
         return rows
 
     def _node(self, node):
-        slope, spread = self._slopes(node)
-        found = compare(node.got, slope, self.setting.rng, "float64", self.setting.limit, spread)
-        words = "ok" if found.ok else verdict(found, self.setting.sizes, _fitting(node.known, found), node.others)
-        return row(node.name, node.term, found, words)
+        found = self._compare(node, node.got)
+        return row(node.name, node.term, found, self._words(node, found))
 
     def _parameter(self, node):
-        slope, spread = self._slopes(node)
         double, own = self.outer
-        got = double.get(node.name)
-        if got is None or np.shape(got) != np.shape(self.fine.params[node.name]):
-            found = compare(np.zeros(self.fine.params[node.name].shape), slope, self.setting.rng, limit=24)
-            text = "is missing" if got is None else f"shape {np.shape(got)} where {found.got.shape} is wanted"
-            return row(node.name, node.term, found, text)
-        found = compare(got, slope, self.setting.rng, "float64", self.setting.limit, spread)
-        words = "ok" if found.ok else verdict(found, self.setting.sizes, _fitting(node.known, found), node.others)
+        got, shape = double.get(node.name), self.fine.params[node.name].shape
+        if got is None or np.shape(got) != shape:
+            text = "is missing" if got is None else f"shape {np.shape(got)} where {shape} is wanted"
+            self.wrong.add("")
+            return row(node.name, node.term, self._compare(node, np.zeros(shape)), text)
+        found = self._compare(node, got)
+        words = self._words(node, found)
         if found.ok and own is not None:
             found.got = np.asarray(own[node.name])
             words = self._in_single(found)
         return row(node.name, node.term, found, words)
+
+    def _compare(self, node, got):
+        """Only the first wrong tensor of a term is looked at closely: the others follow from it."""
+        slope, spread = self._slopes(node)
+        setting, term = self.setting, "" if node.kind == "parameter" else node.term
+        closer = not self.wrong if not term else not self.wrong & {term, ""}
+        found = compare(got, slope, setting.rng, "float64", setting.limit, spread, closer, setting.scale)
+        setting.scale = max(setting.scale, float(np.max(np.abs(found.want), initial=0)))
+        self.wrong |= set() if found.ok else {term}
+        return found
+
+    def _words(self, node, found):
+        if found.ok:
+            return "ok"
+        return verdict(found, self.setting.sizes, _fitting(node.known, found), node.others, node.terms)
 
     def _in_single(self, found):
         """A float32 gradient, whose float64 twin is right."""
