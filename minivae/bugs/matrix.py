@@ -18,9 +18,9 @@ RIGHT = Bug("right", "the right code", "What every check must pass.", ())
 def _gradient(bug):
     """Every parameter against the model's own loss, once, as gradient checks everywhere do it.
 
-    By Im f(p + ih) / h, near logvar = 0 and where logvar is +-11 (with little noise there, or the decoder would
-    saturate and have no gradient). `gradcheck.check_model` sees more: it calls twice, and holds the loss to
-    nll + beta kl.
+    By Im f(p + ih) / h, near logvar = 0 and where logvar is +-11 (with little noise there, or the decoder
+    would saturate and have no gradient). `gradcheck.check_model` sees more: it calls twice, and holds the
+    loss to nll + beta kl.
     """
     x, eps = _data(_rng(), 6, 2)
     return _gradient_at(bug, x, eps, 0.0) or _gradient_at(bug, x, 1e-5 * eps, 11.0) or (False, AGREES)
