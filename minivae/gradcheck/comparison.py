@@ -16,6 +16,7 @@ from .references import coordinates
 
 LIMIT = 2000  # entries, of which every one is looked at
 PROJECTIONS, SAMPLE, WIDER = 3, 16, 64
+ROUNDINGS = 64  # of the terms of a sum
 SLACK = {"float32": 2.0**-10, "float64": 2.0**-32}  # of the tensor's largest entry
 
 
@@ -63,12 +64,14 @@ class Comparison:
         return want.reshape(self.got.shape)
 
 
-def compare(got, slope, rng, dtype="float64", limit=LIMIT, spread=None, closer=True, scale=np.inf):
+def compare(got, slope, rng, dtype="float64", limit=LIMIT, spread=None, closer=True, scale=np.inf, natural=0.0):
     """got (any shape), slope(v) -> Slope along v, to a Comparison.
 
     spread(v) -> how far the true slope moves when every input is rounded anew, in the type `dtype`: it is
     asked only where something differs a little, or everything is far below `scale`, the size of the other
     derivatives; it widens what is allowed where sums cancel. `closer` looks at more entries if some are wrong.
+    natural: the size of the terms that this derivative is the sum of, if nothing cancelled or saturated; their
+    rounding is allowed as well.
     """
     got = np.asarray(got)
     size, slack = got.size, SLACK[str(dtype)]
@@ -80,7 +83,8 @@ def compare(got, slope, rng, dtype="float64", limit=LIMIT, spread=None, closer=T
     if not everything:
         length = max(length, _projections(found, slope, rng, slack))
     peak = np.max(np.abs(found.want), initial=0)
-    found.allowed = slack * float(max(peak, length))
+    found.allowed = max(slack * float(max(peak, length)), ROUNDINGS * float(np.finfo(dtype).eps) * natural)
+    found.seen = found.seen or found.missed <= found.allowed * np.sqrt(size)
     if not found.ok and spread is not None and _may_be_rounding(found, max(peak, length), scale):
         extra = _spread(found, spread)
         found.allowed += extra

@@ -4,6 +4,8 @@ The upstream gradient is random, so nothing that went wrong before an operation 
 here that is wrong names the line to change, and where all are right the wiring between them is at fault.
 """
 
+from functools import partial
+
 import numpy as np
 
 from .comparison import compare
@@ -63,7 +65,9 @@ def _row(name, key, f, value, grad, dy, known, setting, grads, inputs):
 
     kind = name.partition("(")[0], key
     closer = kind not in setting.known_wrong
-    found = compare(grad, lambda v: take(f, value, v), setting.rng, "float64", setting.limit, spread, closer)
+    natural = _natural(name, key, dy, inputs)
+    slope = partial(take, f, value)
+    found = compare(grad, slope, setting.rng, "float64", setting.limit, spread, closer, natural=natural)
     words = ""
     if not found.ok:
         setting.known_wrong.add(kind)
@@ -191,6 +195,17 @@ def _refused(name, error):
 
     text = " ".join(str(error).split())
     return Row(name, "op", (), (), np.nan, np.nan, np.nan, np.nan, f"raises: {text}", map=np.full(1, np.nan))
+
+
+def _natural(name, key, dy, inputs):
+    """The size of the terms of this derivative, if no unit saturated and nothing cancelled."""
+    size = np.abs(dy)
+    if name.startswith("dense"):
+        x, W = np.abs(inputs["x"]), np.abs(inputs["W"])
+        return float(np.max({"x": size @ W.T, "W": x.T @ size, "b": size.sum(axis=0)}[key]))
+    if name.startswith("kl") and key != next(iter(inputs)):
+        return float(np.max(size)) * float(np.max(1 + np.exp(inputs[key])))
+    return float(np.max(size))
 
 
 def _times(dy, known, shape):

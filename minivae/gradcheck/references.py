@@ -91,7 +91,12 @@ def agrees_with_differences(f, x, rng, scale=1e-3, points=3):
     for k in range(points):
         y = x + (scale * size) * rng.standard_normal(x.shape) * (k > 0)
         v = rng.standard_normal(x.shape)
-        exact, measured = complex_slope(f, y, v).value, central_slope(f, y, v)
+        try:
+            exact, measured = complex_slope(f, y, v).value, central_slope(f, y, v)
+        except ValueError:  # a step too far, where f is not finite
+            continue
+        if not np.isfinite([exact, measured.value]).all():
+            continue
         allowed = 20 * measured.error + 1e-6 * max(abs(exact), abs(measured.value))
         disagreements += not abs(exact - measured.value) <= allowed
         if disagreements == 0 and k == 0:

@@ -109,7 +109,7 @@ def _ratio(case):
         return None
     ratio = float(np.sum(case.w * case.g) / weight)
     single = np.count_nonzero(np.abs(case.w) > case.tolerance) < 2
-    if not case.explains(ratio * case.w) or abs(ratio) < 1e-9:
+    if not case.explains(ratio * case.w) or abs(ratio) < 1e-9 or abs(ratio - 1) <= FIT:
         return None
     loose = FIT + (float(np.max(case.tolerance)) / np.max(np.abs(case.w)) if case.w.any() else 0)
     names = ratio_names(ratio, case.sizes, loose)

@@ -6,13 +6,14 @@ import numpy as np
 
 from .. import arguments
 from .blame import explain
-from .comparison import SLACK, compare
+from .comparison import ROUNDINGS, SLACK, compare
 from .corners import beside_corners
 from .nodes import nodes
 from .operations import check_operations
 from .references import agrees_with_differences, central_slope, complex_slope
 from .report import Report, row
 from .setting import Setting
+from .sizes import natural_sizes
 from .tape import Probe, analytic
 from .verdicts import verdict
 
@@ -33,6 +34,11 @@ def check_model(model, x, eps, beta=1.0, estimator=None, rng=None):
     """
     rng = np.random.default_rng(0) if rng is None else arguments.generator("rng", rng)
     beta = arguments.number("beta", beta, at_least=0)
+    with np.errstate(all="ignore"):
+        return _check_model(model, x, eps, beta, estimator, rng)
+
+
+def _check_model(model, x, eps, beta, estimator, rng):
     title = _title(model, beta)
     x, eps = model._data(x), model._noise(eps, len(x))
     setting = Setting(model, x, eps, beta, rng)
@@ -64,6 +70,7 @@ class _Check:
         for term in (None, "reconstruction", "kl"):
             self.grads[term], self.calls[term] = self.recorded.back(*self.real, term, self.estimator)
         self.outer = self._outer_gradients()
+        self.natural = natural_sizes(self.fine, setting, self.calls[None])
 
     def _twin(self):
         """The way forward in complex numbers, or in float64 where it refuses them."""
@@ -77,7 +84,7 @@ class _Check:
         for node in ("z", *self.model.posterior.heads):
             f = self._pushed(twin, node)
             at = np.zeros(np.shape(twin.values[node]))
-            if f and not agrees_with_differences(f, at, np.random.default_rng(1), scale=1e-2):
+            if not agrees_with_differences(f, at, np.random.default_rng(1), scale=1e-2):
                 return self._real("is not analytic: an imaginary part is lost (np.abs, norm, vdot, .real?)")
         self.take = complex_slope
         return twin
@@ -131,7 +138,7 @@ class _Check:
         words = self._words(node, found)
         if found.ok and own is not None:
             found.got = np.asarray(own[node.name])
-            words = self._in_single(found)
+            words = self._in_single(found, self.natural.get((node.term, node.name), 0.0))
         return row(node.name, node.term, found, words)
 
     def _compare(self, node, got):
@@ -139,7 +146,8 @@ class _Check:
         slope, spread = self._slopes(node)
         setting, term = self.setting, "" if node.kind == "parameter" else node.term
         closer = not self.wrong if not term else not self.wrong & {term, ""}
-        found = compare(got, slope, setting.rng, "float64", setting.limit, spread, closer, setting.scale)
+        natural = self.natural.get((node.term, node.name), 0.0)
+        found = compare(got, slope, setting.rng, "float64", setting.limit, spread, closer, setting.scale, natural)
         setting.scale = max(setting.scale, float(np.max(np.abs(found.want), initial=0)))
         self.wrong |= set() if found.ok else {term}
         return found
@@ -149,15 +157,15 @@ class _Check:
             return "ok"
         return verdict(found, self.setting.sizes, _fitting(node.known, found), node.others, node.terms)
 
-    def _in_single(self, found):
+    def _in_single(self, found, natural):
         """A float32 gradient, whose float64 twin is right."""
         slack = SLACK["float32"] * np.max(np.abs(found.want), initial=0)
-        found.allowed = max(float(slack), found.allowed)
+        found.allowed = max(float(slack), found.allowed, ROUNDINGS * float(np.finfo(np.float32).eps) * natural)
         if found.ok:
             return "ok"
         error = np.max(np.abs(found.given - found.want))
         if error <= 100 * found.allowed:
-            return f"ok (float32 rounding leaves {found.allowed / slack * SLACK['float32']:.0e}; right in float64)"
+            return f"ok (float32 rounding leaves {error / (slack or 1) * SLACK['float32']:.0e}; right in float64)"
         return "right in float64, wrong in float32: is something computed in too few digits?"
 
     def _slopes(self, node):
@@ -181,8 +189,7 @@ class _Check:
                 moved = copy.copy(self.fine)
                 moved.params = {n: _rounded(p, rng) for n, p in self.fine.params.items()}
                 other = Probe(moved, probe.model.dtype, probe.base)
-                a, b = (_rounded(array, rng).astype(array.dtype) for array in self.real[:2])
-                a, b = a.astype(x.dtype), b.astype(eps.dtype)
+                a, b = (np.clip(_rounded(a, rng), a.min(), a.max()).astype(x.dtype) for a in self.real[:2])
                 other.rest(a, b, beta)
                 at = np.array(moved.params[node.name]) if node.kind == "parameter" else start
                 slopes.append(self.take(lambda value, o=other, a=a, b=b: f(value, o, a, b), at, v).value)
