@@ -12,7 +12,9 @@ modules in this order; each imports only from those above it.
     estimators     the gradient of an expectation, and how much each estimate of it scatters
     layers         dense layers by their names
     models         the VAE: one forward walk, one backward walk
+    gradcheck      which line of a backward pass is wrong, and how
     optimizers     SGD, RMSProp, Adam
+    bugs           the classical bugs, to plant and to find
     data           MNIST, your own images, minibatches
     evaluation     the ELBO on a test set, -log p(x), active latents
     config         every setting of a run
@@ -62,7 +64,9 @@ _MODULES = (
     "distributions",
     "estimators",
     "models",
+    "gradcheck",
     "optimizers",
+    "bugs",
     "data",
     "evaluation",
     "plots",

@@ -21,9 +21,9 @@ from .runs import TEST, Run, load_model
 def main(argv=None):
     """Run one command; the exit code is returned."""
     args = vars(parser().parse_args(argv))
-    commands = (train, sample, reconstruct, evaluate, variance, bench)
+    commands = (train, sample, reconstruct, evaluate, variance, gradcheck, bench)
     try:
-        {command.__name__: command for command in commands}[args.pop("command")](**args)
+        code = {command.__name__: command for command in commands}[args.pop("command")](**args)
     except training.Interrupted as interrupted:
         print(f"\n{interrupted}", file=sys.stderr)
         return 130
@@ -38,7 +38,7 @@ def main(argv=None):
         text = f"not enough memory: {text}" if isinstance(error, MemoryError) else text
         print(f"python -m minivae: error: {text}", file=sys.stderr)
         return 2
-    return 0
+    return code or 0
 
 
 # ------------------------------------------------------------------------------ the commands
@@ -149,6 +149,28 @@ def variance(cost, model, train, out, csv, seed, seeds, samples, epochs, threads
         print(f"wrote {csv}")
     files.write(out, plots.to_png(report.figure()))
     print(f"wrote {out}")
+
+
+def gradcheck(plot, list_bugs, **settings):
+    """Check every derivative of a model; the exit code is 1 if one is wrong."""
+    from .gradcheck import command
+
+    if list_bugs:
+        for line in command.bugs_by_name():
+            print(line)
+        return 0
+    if plot:
+        _require_png(plot)
+        _require_writable(plot)
+    reports = command.reports(**settings)
+    print("\n\n".join(map(str, reports)), flush=True)
+    if plot:
+        from . import plots
+
+        worst = next((report for report in reports if not report.ok), reports[-1])
+        files.write(plot, plots.to_png(worst.plot()))
+        print(f"wrote {plot}")
+    return 0 if all(report.ok for report in reports) else 1
 
 
 def bench(numbers, out, threads, rounds, quick, only):

@@ -33,10 +33,11 @@ def activation_forward(a, activation):
         return np.maximum(a, 0)
     if activation == "tanh":
         return np.tanh(a)
-    t = np.exp(-np.maximum(a, -a))  # e^-|a|, in (0, 1]: never overflows
+    size = np.maximum(a, -a)  # |a|, and at a = 0 + ih too: a complex step needs the side that it is on
+    t = np.exp(-size)  # in (0, 1]: never overflows
     if activation == "softplus":
         return np.maximum(a, 0) + np.log1p(t)
-    return np.where(a.real >= 0, 1, t) / (1 + t)
+    return np.where(a == size, 1, t) / (1 + t)
 
 
 # Every derivative can be told from the output y alone, so that a layer need not keep a:

@@ -7,6 +7,9 @@ import argparse
 import dataclasses
 
 from .config import Config
+from .distributions import LIKELIHOODS
+from .estimators.names import ESTIMATORS
+from .ops import ACTIVATIONS
 
 
 class Parser(argparse.ArgumentParser):
@@ -50,6 +53,9 @@ def parser():
     text = "importance samples for log p(x), 0 for none (default: %(default)s)"
     sub.add_argument("--samples", metavar="K", type=int, default=100, help=text)
     _variance(_command(commands, "variance", "compare what the estimators of a gradient scatter and cost"))
+    _gradcheck(
+        _command(commands, "gradcheck", "check every derivative of a model, and say which line is wrong")
+    )
     _bench(_command(commands, "bench", "race the training step and its products against other libraries"))
     return root
 
@@ -84,6 +90,39 @@ def _variance(sub):
         "--out", metavar="FILE", type=path, default="variance.png", help="the PNG (default: %(default)s)"
     )
     _threads(how)
+
+
+def _gradcheck(sub):
+    model = sub.add_argument_group("the model")
+    model.add_argument("--data-dim", metavar="D", type=int, default=12, help="pixels (default: %(default)s)")
+    model.add_argument("--latent", metavar="L", type=int, default=3, help="latents (default: %(default)s)")
+    text = "widths of the hidden layers, or none (default: 8,6)"
+    model.add_argument("--hidden", metavar="WIDTHS", type=hidden_widths, default=(8, 6), help=text)
+    for name, choices, default in (
+        ("activation", ACTIVATIONS, "tanh"),
+        ("likelihood", tuple(LIKELIHOODS), "bernoulli"),
+        ("backend", ("numba", "numpy", "both"), "both"),
+        ("dtype", ("float64", "float32"), "float64"),
+    ):
+        text = f"[{' | '.join(choices)}] (default: {default})"
+        model.add_argument(f"--{name}", metavar="NAME", choices=choices, default=default, help=text)
+    how = sub.add_argument_group("how")
+    how.add_argument("--batch-size", metavar="B", type=int, default=5, help="examples (default: %(default)s)")
+    how.add_argument(
+        "--samples", metavar="S", type=int, default=1, help="of z for each (default: %(default)s)"
+    )
+    how.add_argument(
+        "--beta", metavar="X", type=float, default=0.7, help="weight of the KL (default: %(default)s)"
+    )
+    text = "how the gradient crosses the sampling of z (default: %(default)s)"
+    how.add_argument("--estimator", metavar="NAME", choices=tuple(ESTIMATORS), default="pathwise", help=text)
+    how.add_argument(
+        "--seed", metavar="N", type=int, default=0, help="of weights, data and noise (default: 0)"
+    )
+    how.add_argument("--plot", metavar="FILE", type=path, help="write a PNG with every entry's error")
+    bugs = sub.add_argument_group("or a bug on purpose")
+    bugs.add_argument("--plant", metavar="BUG", help="plant one of the classical bugs, and see it found")
+    bugs.add_argument("--list-bugs", action="store_true", help="name them")
 
 
 def _bench(sub):

@@ -25,7 +25,9 @@ def explain(report, model, check, setting):
         report.says = _sentence(causes, alone, makers, check, setting)
     elif alone:
         name, row = next(iter(alone.items()))
-        report.says = f"{_function(name, setting)} is wrong by itself: {row.verdict}. This walk is right without it"
+        report.says = (
+            f"{_function(name, setting)} is wrong by itself: {row.verdict}. This walk is right without it"
+        )
 
 
 def _sentence(causes, alone, makers, check, setting):
@@ -45,7 +47,11 @@ def _sentence(causes, alone, makers, check, setting):
     elif _only_outside(row, check):
         text = "Operation by operation it is right; the model's own walk, or what wraps it, changes it"
     else:
-        maker = f"{_function(maker, setting)} is right by itself" if maker else "Every operation is right by itself"
+        maker = (
+            f"{_function(maker, setting)} is right by itself"
+            if maker
+            else "Every operation is right by itself"
+        )
         text = f"{maker}; look at the lines of the model's walk back that stand between it and {_named(row)}"
     kind = "parameter" if row.term == "loss" else "node"
     text = f"the first wrong {kind} on the way back is {_named(row)}: {shown}. {text}"

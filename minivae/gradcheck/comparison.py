@@ -64,7 +64,9 @@ class Comparison:
         return want.reshape(self.got.shape)
 
 
-def compare(got, slope, rng, dtype="float64", limit=LIMIT, spread=None, closer=True, scale=np.inf, natural=0.0):
+def compare(
+    got, slope, rng, dtype="float64", limit=LIMIT, spread=None, closer=True, scale=np.inf, natural=0.0
+):
     """got (any shape), slope(v) -> Slope along v, to a Comparison.
 
     spread(v) -> how far the true slope moves when every input is rounded anew, in the type `dtype`: it is

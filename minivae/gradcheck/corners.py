@@ -19,7 +19,7 @@ def beside_corners(model, setting):
     """A model to check (the one given, or a copy beside its corners), and what forbids a check, if anything."""
     for attempt in range(ATTEMPTS):
         probe = Probe(model, np.float64)
-        problem = _walk(probe, setting)
+        problem = _walk(Probe(model, model.dtype), setting) or _walk(probe, setting)
         if problem:
             return model, problem
         setting.walked(model, probe.values)

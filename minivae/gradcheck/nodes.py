@@ -102,5 +102,7 @@ def _handed(calls, model):
 
 def _parts(calls, heads):
     """What each head adds to the encoder's last layer."""
-    last = {call.layer: call.result[0] for call in calls if call.role == "dense_backward" and call.layer in heads}
+    last = {
+        call.layer: call.result[0] for call in calls if call.role == "dense_backward" and call.layer in heads
+    }
     return {f"that comes through {head}": part for head, part in last.items() if part is not None}

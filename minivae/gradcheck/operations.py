@@ -51,8 +51,12 @@ def _check(role, layer, forward, backward, inputs, shape, known, setting):
 
 def _row(name, key, f, value, grad, dy, known, setting, grads, inputs):
     if grad.shape != value.shape:
-        found = compare(np.zeros(value.shape), lambda v: believable(f, value, "auto", setting.rng)[0](f, value, v),
-                        setting.rng, limit=8)
+        found = compare(
+            np.zeros(value.shape),
+            lambda v: believable(f, value, "auto", setting.rng)[0](f, value, v),
+            setting.rng,
+            limit=8,
+        )
         return row(f"{name} > {key}", "op", found, f"shape {grad.shape} where {value.shape} is wanted")
     take, note = believable(f, value, "auto", setting.rng)
     if note:
@@ -126,7 +130,9 @@ def _nll(model, twin, recorded, setting):
 
     def forward(**one):
         own = {name: one.get(name, value) for name, value in params.items()}
-        return quietly(twin, twin.model.likelihood.nll, one.get(setting.outputs_name, outputs), setting.x, own)
+        return quietly(
+            twin, twin.model.likelihood.nll, one.get(setting.outputs_name, outputs), setting.x, own
+        )
 
     def backward(dy):
         doutputs, dlearned = model.likelihood.nll_backward(dy, outputs, setting.x, params)

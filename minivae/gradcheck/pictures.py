@@ -19,7 +19,12 @@ def heat_maps(report):
     image = None
     for axes, row in zip(panels, report.rows, strict=False):
         image = axes.imshow(
-            decades(row.map), vmin=LOWEST, vmax=HIGHEST, cmap="inferno", aspect="auto", interpolation="nearest"
+            decades(row.map),
+            vmin=LOWEST,
+            vmax=HIGHEST,
+            cmap="inferno",
+            aspect="auto",
+            interpolation="nearest",
         )
         axes.set_facecolor("0.8")
         axes.set_axis_on()

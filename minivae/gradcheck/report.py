@@ -24,7 +24,9 @@ class Row:
     verdict: str
     allowed: float = 0.0  # error that rounding is allowed
     covered: str = ""
-    map: np.ndarray = field(default=None, repr=False)  # relative error of every entry, NaN where not looked at
+    map: np.ndarray = field(
+        default=None, repr=False
+    )  # relative error of every entry, NaN where not looked at
 
     @property
     def ok(self):
@@ -82,7 +84,9 @@ class Report:
         wrong = [row for row in self.operations if not row.ok]
         if not self.operations:
             return []
-        right = f"each operation alone: {len(self.operations) - len(wrong)} of {len(self.operations)} are right"
+        right = (
+            f"each operation alone: {len(self.operations) - len(wrong)} of {len(self.operations)} are right"
+        )
         return [right, *_table(wrong)]
 
     def plot(self):
@@ -94,7 +98,9 @@ class Report:
 
 def row(name, term, found, words):
     """A `Row` of a `Comparison` and its verdict."""
-    scale = float(np.max(np.abs(found.want), initial=0)) or float(np.max(np.abs(found.given), initial=0)) or 1.0
+    scale = (
+        float(np.max(np.abs(found.want), initial=0)) or float(np.max(np.abs(found.given), initial=0)) or 1.0
+    )
     error = np.abs(found.got.astype(float) - found.full()) / scale
     k = found.worst
     index = tuple(int(i) for i in np.unravel_index(found.flat[k], found.got.shape))

@@ -84,7 +84,9 @@ def check_pair(forward, backward, *inputs, rng=None, names=None, method="auto"):
         return np.sum(dy * (y[0] if isinstance(y, tuple) else y))
 
     params = {name: inputs[where[name]] for name in asked}
-    report = check(f, asked, params, method, _axes_of(y), {"dy": dy} | {n: inputs[i] for n, i in where.items()}, rng)
+    report = check(
+        f, asked, params, method, _axes_of(y), {"dy": dy} | {n: inputs[i] for n, i in where.items()}, rng
+    )
     report.title = f"{getattr(forward, '__name__', 'forward')} against its backward, random upstream gradient"
     return report
 
@@ -129,7 +131,9 @@ def _row(report, name, f, value, grad, method, rng, dtype, sizes, known, others)
     fitting = {n: k for n, k in (known or {}).items() if _fits(k, value.shape)}
     words = verdict(found, sizes, fitting, others)
     if not found.ok and take is complex_slope and _at_corner(f, value, found):
-        report.notes.append(f"kink: {name} stands exactly on a corner, as of a ReLU; either side's slope is accepted")
+        report.notes.append(
+            f"kink: {name} stands exactly on a corner, as of a ReLU; either side's slope is accepted"
+        )
         words = "ok (at a corner)"
     return row(name, "loss", found, words)
 

@@ -15,7 +15,13 @@ class Setting:
         self.known_wrong, self.scale = set(), 0.0  # what was looked at closely; the largest derivative so far
         self.weights = {f"{name}.{kind}" for name in model.network.sizes for kind in "Wb"}
         samples = len(self.eps) if self.eps.ndim == 3 else 1
-        self.sizes = {"B": len(self.x), "D": model.data_dim, "L": model.latent_dim, "S": samples, "beta": beta}
+        self.sizes = {
+            "B": len(self.x),
+            "D": model.data_dim,
+            "L": model.latent_dim,
+            "S": samples,
+            "beta": beta,
+        }
         self.sizes |= {"H" if i == 0 else f"H{i + 1}": width for i, width in enumerate(model.hidden)}
         work = len(self.x) * samples * sum(a * b for a, b in model.network.sizes.values())
         self.limit = int(np.clip(WORK / work, 24, 2000))
@@ -83,7 +89,11 @@ class Setting:
         if not self.beta:
             self.note("beta is 0: the kl's derivative is 0 and cannot be checked")
         if np.ptp(self.values.get("logvar", np.arange(2.0))) == 0:
-            self.note("dead input: logvar is the same everywhere, so std and its powers look alike; use random weights")
+            self.note(
+                "dead input: logvar is the same everywhere, so std and its powers look alike; use random weights"
+            )
         for name in (*model.network.encoder, *model.network.decoder[:-1]):
             if self.activation == "relu" and name in self.values and not self.values[name].any():
-                self.note(f"dead input: every unit of {name} is off for every example; nothing flows through it")
+                self.note(
+                    f"dead input: every unit of {name} is off for every example; nothing flows through it"
+                )

@@ -15,10 +15,14 @@ def natural_sizes(model, setting, calls):
     kl = _largest_upstream(calls, "kl_backward")
     setting_x = setting.values
     up = np.full(setting_x[network.decoder[-1]].shape, outputs * _nll_slope(setting))
-    sizes["reconstruction", setting.outputs_name] = sizes["reconstruction", "nll"] = float(np.max(up, initial=0))
+    sizes["reconstruction", setting.outputs_name] = sizes["reconstruction", "nll"] = float(
+        np.max(up, initial=0)
+    )
     for name in setting.learned:
         spread = np.exp(-np.minimum(setting.learned[name], 700))
-        sizes["loss", name] = outputs * float(np.max(1 + (setting.outputs - setting.x) ** 2 * spread)) * up.size
+        sizes["loss", name] = (
+            outputs * float(np.max(1 + (setting.outputs - setting.x) ** 2 * spread)) * up.size
+        )
     decoder = list(network.decoder)
     for i in range(len(decoder) - 1, -1, -1):
         given = setting_x[decoder[i - 1]] if i else setting_x["z"].reshape(-1, model.latent_dim)

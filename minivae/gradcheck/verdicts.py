@@ -133,7 +133,9 @@ def ratio_names(ratio, sizes, loose=FIT):
     names |= {f"1/({a}*{b})": 1 / (sizes[a] * sizes[b]) for a, b in pairs if a <= b}
     names |= {"4": 4.0, "1/4": 0.25, **{f"2*{n}": 2 * v for n, v in sizes.items()}}
     names |= {f"2/{n}": 2 / v for n, v in sizes.items()} | {f"1/(2*{n})": 0.5 / v for n, v in sizes.items()}
-    names |= {f"{n}-1": v - 1 for n, v in sizes.items()} | {f"1/({n}-1)": 1 / (v - 1) for n, v in sizes.items()}
+    names |= {f"{n}-1": v - 1 for n, v in sizes.items()} | {
+        f"1/({n}-1)": 1 / (v - 1) for n, v in sizes.items()
+    }
     found = [n for n, value in names.items() if abs(abs(ratio) - value) <= loose * value]
     if found[:1] == ["1"]:
         return ["-1"]
@@ -182,7 +184,9 @@ def _moved(case):
     for axis, name in enumerate(("rows", "columns")[: got.ndim]):
         for by in range(1, min(got.shape[axis], 9)):
             for step in (by, -by):
-                moves[f"shifted {name if got.ndim > 1 else 'entries'} (by {step})"] = np.roll(got, -step, axis)
+                moves[f"shifted {name if got.ndim > 1 else 'entries'} (by {step})"] = np.roll(
+                    got, -step, axis
+                )
     for name, moved in moves.items():
         if case.explains(case.at(moved), case.w):
             return name
@@ -240,7 +244,12 @@ def _other(case):
 def _factor(case):
     """got = want * k or want / k, for a known array k; and a ratio that only a row or a column decides."""
     products = dict(case.known)
-    for scale, prefix, times in ((1, "", ""), (-1, "sign flipped and ", ""), (2, "", "2 * "), (0.5, "", "1/2 * ")):
+    for scale, prefix, times in (
+        (1, "", ""),
+        (-1, "sign flipped and ", ""),
+        (2, "", "2 * "),
+        (0.5, "", "1/2 * "),
+    ):
         for name, k in products.items():
             k = case.at(k)
             if np.ptp(k) <= FIT * np.max(np.abs(k), initial=0):
@@ -265,7 +274,9 @@ def _term(case):
         if abs(c) > 1e-12 and len(k) > 2 and case.explains(c * k, difference):
             names = ["1"] if abs(abs(c) - 1) <= FIT else ratio_names(c, case.sizes) or [f"{abs(c):.4g}"]
             times = "" if names[0] == "1" else f"{names[0]} * "
-            return f"the term {times}{name} is {'missing, or has the wrong sign' if c < 0 else 'one too many'}"
+            return (
+                f"the term {times}{name} is {'missing, or has the wrong sign' if c < 0 else 'one too many'}"
+            )
     return None
 
 
@@ -290,7 +301,9 @@ def _by_lines(case):
     g, w = case.g.reshape(case.shape), case.w.reshape(case.shape)
     for axis, name in ((-1, "row"), (0, "column")):
         weight = np.sum(w * w, axis, keepdims=True)
-        ratio = np.divide(np.sum(w * g, axis, keepdims=True), weight, out=np.zeros_like(weight), where=weight > 0)
+        ratio = np.divide(
+            np.sum(w * g, axis, keepdims=True), weight, out=np.zeros_like(weight), where=weight > 0
+        )
         if w.shape[axis] > 1 and case.explains((ratio * w).reshape(-1)):
             return f"the ratio differs from {name} to {name}, {ratio.min():.3g} to {ratio.max():.3g}"
         gap = np.mean(g - w, axis, keepdims=True)

@@ -75,7 +75,10 @@ class _Check:
     def _twin(self):
         """The way forward in complex numbers, or in float64 where it refuses them."""
         twin = Probe(self.fine, np.complex128, analytic(self.model.ops))
-        real, self.arguments = self.arguments, (*(a.astype(complex) for a in self.arguments[:2]), self.setting.beta)
+        real, self.arguments = (
+            self.arguments,
+            (*(a.astype(complex) for a in self.arguments[:2]), self.setting.beta),
+        )
         self.real = real
         try:
             twin.rest(*self.arguments)
@@ -147,7 +150,9 @@ class _Check:
         setting, term = self.setting, "" if node.kind == "parameter" else node.term
         closer = not self.wrong if not term else not self.wrong & {term, ""}
         natural = self.natural.get((node.term, node.name), 0.0)
-        found = compare(got, slope, setting.rng, "float64", setting.limit, spread, closer, setting.scale, natural)
+        found = compare(
+            got, slope, setting.rng, "float64", setting.limit, spread, closer, setting.scale, natural
+        )
         setting.scale = max(setting.scale, float(np.max(np.abs(found.want), initial=0)))
         self.wrong |= set() if found.ok else {term}
         return found
@@ -160,7 +165,9 @@ class _Check:
     def _in_single(self, found, natural):
         """A float32 gradient, whose float64 twin is right."""
         slack = SLACK["float32"] * np.max(np.abs(found.want), initial=0)
-        found.allowed = max(float(slack), found.allowed, ROUNDINGS * float(np.finfo(np.float32).eps) * natural)
+        found.allowed = max(
+            float(slack), found.allowed, ROUNDINGS * float(np.finfo(np.float32).eps) * natural
+        )
         if found.ok:
             return "ok"
         error = np.max(np.abs(found.given - found.want))
@@ -171,7 +178,11 @@ class _Check:
     def _slopes(self, node):
         """slope(v) of the node's term along v, and how far it moves when all inputs are rounded anew."""
         probe, (x, eps, beta) = self.twin, self.arguments
-        start = np.array(self.fine.params[node.name], float) if node.kind == "parameter" else np.zeros(node.got.shape)
+        start = (
+            np.array(self.fine.params[node.name], float)
+            if node.kind == "parameter"
+            else np.zeros(node.got.shape)
+        )
         goal = self._estimated_goal(node)
 
         def f(value, probe=probe, x=x, eps=eps):

@@ -1,0 +1,74 @@
+"""What `python -m minivae gradcheck` does: a model away from zero weights, data and noise for it, its reports."""
+
+import textwrap
+from importlib import import_module
+
+import numpy as np
+
+from .. import arguments
+from ..estimators import named
+from ..models import VAE
+from .walks import check_model
+
+SPREAD = 0.3  # added to the weights: zero biases and equal spreads blind a check
+
+
+def reports(
+    data_dim,
+    latent,
+    hidden,
+    activation,
+    likelihood,
+    backend,
+    dtype,
+    batch_size,
+    samples,
+    beta,
+    estimator,
+    seed,
+    plant,
+):
+    """A `Report` for each backend asked; with a bug planted, one for its own operations."""
+    rng = arguments.seeded("seed", seed)
+    batch, samples = arguments.integer("batch_size", batch_size), arguments.integer("samples", samples)
+    settings = {"data_dim": data_dim, "latent_dim": latent, "hidden": hidden, "activation": activation}
+    settings |= {"likelihood": likelihood, "dtype": np.dtype(dtype), "seed": seed}
+    models = _planted(plant, settings) if plant else _shipped(backend, settings)
+    x = rng.standard_normal((batch, models[0].data_dim))
+    if models[0].likelihood.support == (0.0, 1.0):
+        x = (x > 0).astype(float)
+    shape = (batch, models[0].latent_dim)
+    eps = rng.standard_normal(shape if samples == 1 else (samples, *shape))
+    crossing = None if estimator == "pathwise" else named(estimator, np.random.default_rng(seed))
+    found = []
+    for model in models:
+        noise = np.random.default_rng(seed)
+        for param in model.params.values():
+            param += (SPREAD * noise.standard_normal(param.shape)).astype(param.dtype)
+        found.append(check_model(model, x, eps, beta, crossing))
+    return found
+
+
+def _shipped(backend, settings):
+    return [
+        VAE(backend=name, **settings) for name in (("numba", "numpy") if backend == "both" else (backend,))
+    ]
+
+
+def _planted(name, settings):
+    gallery = _gallery()
+    bug = gallery[arguments.one_of("--plant", name, gallery)]
+    return [bug.model(**settings | bug.settings)]
+
+
+def bugs_by_name():
+    """Every bug of the gallery with what it is, for the terminal."""
+    lines = []
+    for name, bug in _gallery().items():
+        lines += textwrap.wrap(f"{name:<28} {bug.title}", 100, subsequent_indent=" " * 29)
+    return lines
+
+
+def _gallery():
+    """`bugs` builds on this package; it is loaded only when one is asked for."""
+    return import_module("minivae.bugs").GALLERY
