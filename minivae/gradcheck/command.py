@@ -1,4 +1,4 @@
-"""What `python -m minivae gradcheck` does: a model away from zero weights, data and noise for it, its reports."""
+"""What `python -m minivae gradcheck` does: a model away from zero weights, data, noise, and reports."""
 
 import textwrap
 from importlib import import_module

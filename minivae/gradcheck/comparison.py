@@ -16,8 +16,8 @@ from .references import coordinates
 
 LIMIT = 2000  # entries, of which every one is looked at
 PROJECTIONS, SAMPLE, WIDER = 3, 16, 64
-ROUNDINGS = 64  # of the terms of a sum
-SLACK = {"float32": 2.0**-10, "float64": 2.0**-32}  # of the tensor's largest entry
+ROUNDINGS = 256  # of the terms of a sum
+SLACK = {"float32": 2.0**-10, "float64": 2.0**-40}  # of the tensor's largest entry
 
 
 @dataclass
@@ -70,8 +70,8 @@ def compare(
     """got (any shape), slope(v) -> Slope along v, to a Comparison.
 
     spread(v) -> how far the true slope moves when every input is rounded anew, in the type `dtype`: it is
-    asked only where something differs a little, or everything is far below `scale`, the size of the other
-    derivatives; it widens what is allowed where sums cancel. `closer` looks at more entries if some are wrong.
+    asked only where something differs a little, or all is far below `scale`, the size of the others; it
+    widens what is allowed where sums cancel. `closer` looks at more entries if some are wrong.
     natural: the size of the terms that this derivative is the sum of, if nothing cancelled or saturated; their
     rounding is allowed as well.
     """

@@ -16,7 +16,7 @@ ATTEMPTS = 8
 
 
 def beside_corners(model, setting):
-    """A model to check (the one given, or a copy beside its corners), and what forbids a check, if anything."""
+    """A model to check (the one given, or a copy beside its corners), and what forbids a check."""
     for attempt in range(ATTEMPTS):
         probe = Probe(model, np.float64)
         problem = _walk(Probe(model, model.dtype), setting) or _walk(probe, setting)

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from .comparison import compare
+from .guesses import dense_guesses, fits, size_of_terms, times_upstream
 from .report import row
 from .scalars import believable
 from .verdicts import verdict
@@ -69,17 +70,19 @@ def _row(name, key, f, value, grad, dy, known, setting, grads, inputs):
 
     kind = name.partition("(")[0], key
     closer = kind not in setting.known_wrong
-    natural = _natural(name, key, dy, inputs)
+    natural = size_of_terms(name, key, dy, inputs)
     slope = partial(take, f, value)
     found = compare(grad, slope, setting.rng, "float64", setting.limit, spread, closer, natural=natural)
     words = ""
     if not found.ok:
         setting.known_wrong.add(kind)
-        fitting = {n: k for n, k in known.items() if _fits(k, value.shape)}
+        fitting = {n: k for n, k in known.items() if fits(k, value.shape)}
         others = {f"d{k}": g for k, g in zip(inputs, grads, strict=False) if k != key and g is not None}
         guesses = dense_guesses(key, dy, inputs, known) if name.startswith("dense") else {}
-        terms = _times(dy, fitting, value.shape)
+        terms = times_upstream(dy, fitting, value.shape)
         words = verdict(found, setting.sizes, fitting, others, terms, guesses)
+    if not np.isfinite(found.want).all():
+        words = "ok (out of range: the reference is not finite)"
     return row(f"{name} > {key}", "op", found, words or "ok")
 
 
@@ -201,54 +204,3 @@ def _refused(name, error):
 
     text = " ".join(str(error).split())
     return Row(name, "op", (), (), np.nan, np.nan, np.nan, np.nan, f"raises: {text}", map=np.full(1, np.nan))
-
-
-def _natural(name, key, dy, inputs):
-    """The size of the terms of this derivative, if no unit saturated and nothing cancelled."""
-    size = np.abs(dy)
-    if name.startswith("dense"):
-        x, W = np.abs(inputs["x"]), np.abs(inputs["W"])
-        return float(np.max({"x": size @ W.T, "W": x.T @ size, "b": size.sum(axis=0)}[key]))
-    if name.startswith("kl") and key != next(iter(inputs)):
-        return float(np.max(size)) * float(np.max(1 + np.exp(inputs[key])))
-    return float(np.max(size))
-
-
-def _times(dy, known, shape):
-    """Terms that one may forget: the upstream gradient alone, and times each known array."""
-    if dy.ndim + 1 == len(shape):
-        dy = dy[..., None]
-    if not _fits(dy, shape):
-        return {}
-    return {"dy": dy} | {f"dy * {name}": dy * k for name, k in known.items()}
-
-
-def dense_guesses(key, dy, inputs, known):
-    """What a dense layer's derivative would be with some other slope of the activation, or with W for W.T."""
-    x, W = inputs["x"], inputs["W"]
-    if "y" not in known:
-        return {}
-    right, y = next(iter(known.values())), known["y"]
-    slopes = {
-        "the activation's derivative is missing": np.ones_like(y),
-        "the activation's derivative is taken twice": right * right,
-        "the activation's derivative is taken as 1 - y": 1 - y,
-        "the activation's derivative is taken as 1 + y": 1 + y,
-        "the activation's derivative is taken as y": y,
-        "the activation's derivative is taken as y (1 - y)": y * (1 - y),
-        "the activation's derivative is taken as 1 - y^2": 1 - y * y,
-        "the activation's derivative is taken as y^2": y * y,
-        "the activation's derivative is 1 where y is 0, and 0 where it is not": (y <= 0).astype(float),
-    }
-    make = {"x": lambda da: da @ W.T, "W": lambda da: x.T @ da, "b": lambda da: da.sum(axis=0)}[key]
-    guesses = {words: make(dy * slope) for words, slope in slopes.items()}
-    if key == "x" and W.shape[0] == W.shape[1]:
-        guesses["da @ W, where da @ W.T is asked"] = (dy * right) @ W
-    return guesses
-
-
-def _fits(array, shape):
-    try:
-        return np.broadcast_shapes(np.shape(array), shape) == tuple(shape)
-    except ValueError:
-        return False

@@ -3,8 +3,9 @@
 import numpy as np
 
 from .. import arguments
-from .comparison import LIMIT, PROJECTIONS, SLACK, compare
-from .references import ROUNDING, agrees_with_differences, central_slope, complex_slope
+from .comparison import LIMIT, SLACK, compare
+from .guesses import fits
+from .references import agrees_with_differences, central_slope, complex_slope
 from .report import Report, row
 from .verdicts import verdict
 
@@ -128,7 +129,7 @@ def _row(report, name, f, value, grad, method, rng, dtype, sizes, known, others)
             f"kink: {name}{list(where)} lies within the step of a corner, as of a ReLU; there the slope of either "
             "side is accepted, and the check goes on beside it"
         )
-    fitting = {n: k for n, k in (known or {}).items() if _fits(k, value.shape)}
+    fitting = {n: k for n, k in (known or {}).items() if fits(k, value.shape)}
     words = verdict(found, sizes, fitting, others)
     if not found.ok and take is complex_slope and _at_corner(f, value, found):
         report.notes.append(
@@ -200,13 +201,6 @@ def _same_bits(a, b):
     return np.asarray(a).tobytes() == np.asarray(b).tobytes()
 
 
-def _fits(array, shape):
-    try:
-        return np.broadcast_shapes(np.shape(array), shape) == tuple(shape)
-    except ValueError:
-        return False
-
-
 def _lengths(point):
     lengths = {n for value in point.values() for n in value.shape if n > 2}
     return {f"n={n}": n for n in sorted(lengths)}
@@ -225,6 +219,3 @@ def _argument_names(function, count):
 def _brief(error):
     text = " ".join(str(error).split())
     return text[:60] + "..." * (len(text) > 60)
-
-
-__all__ = ["PROJECTIONS", "ROUNDING", "believable", "check", "check_pair"]

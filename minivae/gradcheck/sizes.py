@@ -6,6 +6,8 @@ Where tanh saturates the true derivative may be 1e-20 of this, and 1 - y^2 is ro
 
 import numpy as np
 
+LOG1P = 1.0  # softplus of complex numbers is only good to the rounding of 1, however small it is
+
 
 def natural_sizes(model, setting, calls):
     """(term or "loss", name) -> largest entry of that bound; 0 where nothing was seen."""
@@ -59,7 +61,7 @@ def _encoder(model, setting, terms, params, sizes):
 
 def _through(layer, up, given, params, sizes):
     """|dy| -> |dx|; the bounds of dW and db are left in `sizes`."""
-    sizes["loss", f"{layer}.W"] = float(np.max(np.abs(given).T @ up))
+    sizes["loss", f"{layer}.W"] = float(np.max((np.abs(given) + LOG1P).T @ up))
     sizes["loss", f"{layer}.b"] = float(np.max(up.sum(axis=0)))
     return up @ params[f"{layer}.W"].T
 

@@ -99,9 +99,10 @@ class Probe:
         def estimate(*args, **keywords):
             self.inside = True
             try:
-                return function(*args, **keywords)
+                result = function(*args, **keywords)
             finally:
                 self.inside = False
+            return _nothing_of(result) if self.dropped == "reconstruction" else result
 
         return estimate
 

@@ -5,6 +5,7 @@ import copy
 import numpy as np
 
 from .. import arguments
+from .beforehand import dtype_notes, not_repeatable, title_of
 from .blame import explain
 from .comparison import ROUNDINGS, SLACK, compare
 from .corners import beside_corners
@@ -16,8 +17,6 @@ from .setting import Setting
 from .sizes import natural_sizes
 from .tape import Probe, analytic
 from .verdicts import verdict
-
-PLACES = "x and eps in, the same bits out: draw the noise once and pass it in"
 
 
 def check_model(model, x, eps, beta=1.0, estimator=None, rng=None):
@@ -39,18 +38,18 @@ def check_model(model, x, eps, beta=1.0, estimator=None, rng=None):
 
 
 def _check_model(model, x, eps, beta, estimator, rng):
-    title = _title(model, beta)
+    title = title_of(model, beta)
     x, eps = model._data(x), model._noise(eps, len(x))
     setting = Setting(model, x, eps, beta, rng)
     model, problem = beside_corners(model, setting)
-    problem = problem or _not_repeatable(model, x, eps, beta, estimator)
+    problem = problem or not_repeatable(model, x, eps, beta, estimator)
     if problem:
         return Report(title, [], [problem], setting.notes)
     setting.look_for_dead(model)
     check = _Check(model, setting, estimator)
     rows = check.rows()
     operations = check_operations(check.fine, check.twin, check.recorded, setting)
-    setting.notes += _dtype_notes(model, estimator)
+    setting.notes += dtype_notes(model, estimator)
     report = Report(title, rows, [], setting.notes, operations=operations)
     explain(report, model, check, setting)
     return report
@@ -70,6 +69,7 @@ class _Check:
         for term in (None, "reconstruction", "kl"):
             self.grads[term], self.calls[term] = self.recorded.back(*self.real, term, self.estimator)
         self.outer = self._outer_gradients()
+        self.whole = self._whole_loss()
         self.natural = natural_sizes(self.fine, setting, self.calls[None])
 
     def _twin(self):
@@ -113,6 +113,16 @@ class _Check:
                 return outer, None
             x, eps = (a.astype(self.model.dtype) for a in self.real[:2])
             return outer, self.model.loss_and_grads(x, eps, self.setting.beta)[1]
+
+    def _whole_loss(self):
+        """The method that gives the loss whose gradient is returned: `loss`, unless it tells another."""
+        told, returned = self.fine.loss(*self.real)[0], self.fine.loss_and_grads(*self.real)[0][0]
+        if abs(told - returned) <= 1e-9 * abs(returned):
+            return "loss"
+        self.setting.note(
+            f"loss() gives {told:.6g} and loss_and_grads() {returned:.6g}; the latter is checked"
+        )
+        return "forward"
 
     # -------------------------------------------------------------------------- rows
 
@@ -188,7 +198,7 @@ class _Check:
         def f(value, probe=probe, x=x, eps=eps):
             if node.kind == "parameter":
                 given = {node.name: np.asarray(value, probe.model.dtype)}
-                walk = "forward" if goal else "loss"
+                walk = "forward" if goal else self.whole
                 loss = probe.loss(x, eps, beta, None, params=given, walk=walk)
             else:
                 loss = probe.loss(x, eps, beta, node.term, node.node, value)
@@ -225,24 +235,6 @@ def in_double(model):
     return Probe.rebind(fine, model)
 
 
-def _not_repeatable(model, x, eps, beta, estimator):
-    """A loss or a gradient that differs from call to call is no function of its parameters."""
-    with np.errstate(all="ignore"):
-        losses = [model.loss(x, eps, beta)[0] for _ in range(2)]
-        if losses[0] != losses[1]:
-            return f"the loss is random: called twice it gives {losses[0]!r} and {losses[1]!r}. Pass eps in; draw it once"
-        if estimator not in (None, "pathwise"):
-            return ""
-        first, second = (model.loss_and_grads(x, eps, beta)[1] for _ in range(2))
-    for name in first:
-        if np.asarray(first[name]).tobytes() != np.asarray(second[name]).tobytes():
-            return (
-                f"the gradient is random: d{name} differs when called twice with the same x and eps. "
-                "The way back draws noise of its own, or adds to what an earlier call left. Draw once, pass eps in"
-            )
-    return ""
-
-
 def _rounded(array, rng):
     return np.asarray(array, float) * (1 + 2.0**-52 * rng.standard_normal(np.shape(array)))
 
@@ -256,26 +248,3 @@ def _fitting(known, found):
         except ValueError:
             continue
     return fitting
-
-
-def _title(model, beta):
-    widths = "-".join(str(n) for n in (model.data_dim, *model.hidden, model.latent_dim))
-    name = getattr(model.ops, "__name__", type(model.ops).__name__)
-    backend = {"minivae.kernels": "numba", "minivae.ops": "numpy"}.get(name, "own operations")
-    return f"{widths} {model.activation}, {backend}, {model.dtype}, beta {beta:g}"
-
-
-def _dtype_notes(model, estimator):
-    notes = []
-    if model.dtype == np.float32:
-        notes.append(
-            "float32: the reference and the walk that is blamed are computed in float64; float32 rounds to 1e-07, and "
-            f"{SLACK['float32']:.0e} of a tensor's largest entry is allowed to the float32 gradient"
-        )
-    if estimator not in (None, "pathwise"):
-        name = estimator if isinstance(estimator, str) else "estimator"
-        notes.append(
-            f"{name}: dmu and dlogvar of the reconstruction are estimates and no derivatives of this draw; the decoder, "
-            "the kl, and the encoder given those estimates are checked"
-        )
-    return notes
