@@ -39,7 +39,7 @@ def dtype_notes(model, estimator):
     if model.dtype == np.float32:
         notes.append(
             "float32: the reference and the walk that is blamed are computed in float64; float32 rounds "
-            f"to 1e-07, and {SLACK['float32']:.0e} of a tensor's largest entry is allowed to the float32 gradient"
+            f"to 1e-07, and {SLACK['float32']:.0e} of a tensor's largest entry is allowed to its gradient"
         )
     if estimator not in (None, "pathwise"):
         name = estimator if isinstance(estimator, str) else "estimator"

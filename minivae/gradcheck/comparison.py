@@ -72,8 +72,8 @@ def compare(
     spread(v) -> how far the true slope moves when every input is rounded anew, in the type `dtype`: it is
     asked only where something differs a little, or all is far below `scale`, the size of the others; it
     widens what is allowed where sums cancel. `closer` looks at more entries if some are wrong.
-    natural: the size of the terms that this derivative is the sum of, if nothing cancelled or saturated; their
-    rounding is allowed as well.
+    natural: the size of the terms that this derivative is the sum of, if nothing cancelled or saturated;
+    their rounding is allowed as well.
     """
     got = np.asarray(got)
     size, slack = got.size, SLACK[str(dtype)]

@@ -126,8 +126,8 @@ def _row(report, name, f, value, grad, method, rng, dtype, sizes, known, others)
     for i in found.kinks[:1]:
         where = tuple(int(k) for k in np.unravel_index(i, value.shape))
         report.notes.append(
-            f"kink: {name}{list(where)} lies within the step of a corner, as of a ReLU; there the slope of either "
-            "side is accepted, and the check goes on beside it"
+            f"kink: {name}{list(where)} lies within the step of a corner, as of a ReLU; there the slope of "
+            "either side is accepted, and the check goes on beside it"
         )
     fitting = {n: k for n, k in (known or {}).items() if fits(k, value.shape)}
     words = verdict(found, sizes, fitting, others)
@@ -168,7 +168,8 @@ def _dead(report, point):
     for name, value in point.items():
         if value.ndim > 1 and not value.any():
             report.notes.append(
-                f"dead input: {name} is zero everywhere, which blinds the check to what it multiplies; use random ones"
+                f"dead input: {name} is zero everywhere, which blinds the check to what it multiplies; "
+                "use random ones"
             )
 
 
@@ -177,8 +178,8 @@ def _dtype_note(dtype):
         return []
     slack = SLACK[dtype]
     return [
-        f"float32: the reference is computed in float64; float32 rounds to {np.finfo(np.float32).eps:.0e}, and "
-        f"{slack:.0e} of a tensor's largest entry is allowed"
+        f"float32: the reference is computed in float64; float32 rounds to {np.finfo(np.float32).eps:.0e}, "
+        f"and {slack:.0e} of a tensor's largest entry is allowed"
     ]
 
 

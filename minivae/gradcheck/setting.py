@@ -90,7 +90,8 @@ class Setting:
             self.note("beta is 0: the kl's derivative is 0 and cannot be checked")
         if np.ptp(self.values.get("logvar", np.arange(2.0))) == 0:
             self.note(
-                "dead input: logvar is the same everywhere, so std and its powers look alike; use random weights"
+                "dead input: logvar is the same everywhere, so std and its powers look alike; "
+                "use random weights"
             )
         for name in (*model.network.encoder, *model.network.decoder[:-1]):
             if self.activation == "relu" and name in self.values and not self.values[name].any():

@@ -1,7 +1,8 @@
-"""How large each derivative would be if nothing cancelled and no unit saturated: what its rounding is relative to.
+"""How large each derivative would be if nothing cancelled or saturated: what its rounding is relative to.
 
 The way back in absolute values, with every slope of an activation put at its bound 1: |dx| <= |dy| @ |W|.T.
-Where tanh saturates the true derivative may be 1e-20 of this, and 1 - y^2 is rounding; no check may blame that.
+Where tanh saturates the
+true derivative may be 1e-20 of this, and 1 - y^2 is rounding; no check may blame that.
 """
 
 import numpy as np

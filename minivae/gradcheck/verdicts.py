@@ -55,6 +55,7 @@ class _Case:
         self.sizes = {name: float(n) for name, n in sizes.items() if n not in (0, 1)}
         self.known, self.others = known, others
         self.terms = self.guesses = {}
+        self.gap = float(np.max(np.abs(self.g - self.w)))
 
     def only(self, rows):
         """The same case for some of the entries."""
@@ -74,7 +75,8 @@ class _Case:
             return False
         of = self.g if of is None else of
         size = max(np.max(np.abs(guess), initial=0), np.max(np.abs(of), initial=0))
-        return bool(np.all(np.abs(guess - of) <= FIT * size + self.tolerance)) and size > 0
+        fit = min(FIT * size, 1e-3 * self.gap)  # what explains an error must leave little of it
+        return bool(np.all(np.abs(guess - of) <= fit + self.tolerance)) and size > 0
 
 
 # ------------------------------------------------------------------------------ hypotheses
@@ -116,7 +118,7 @@ def _offset(case):
     sign = "-" * (offset < 0)
     batch, beta = case.sizes.get("B", 1.0), case.sizes.get("beta", 1.0)
     weights = {f"{b}{s}/B": v * w / batch for b, v in (("", 1), ("beta*", beta)) for s, w in _OFFSETS}
-    weights |= {s: w for s, w in _OFFSETS}
+    weights |= dict(_OFFSETS)
     loose = FIT + float(np.max(case.tolerance)) / max(abs(offset), 1e-300)
     for name, value in weights.items():
         if abs(abs(offset) - value) <= min(loose, 1e-2) * value:

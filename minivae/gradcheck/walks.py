@@ -55,6 +55,9 @@ def _check_model(model, x, eps, beta, estimator, rng):
     return report
 
 
+SUBNORMAL = 1e-36  # float32 has few digits below, and none below 1e-45
+
+
 class _Check:
     """Probes of one model, and the slope of a term by a node or a parameter."""
 
@@ -104,7 +107,7 @@ class _Check:
         return lambda push: probe.loss(*self.arguments, node=node, push=push)
 
     def _outer_gradients(self):
-        """What a user gets: from the model as it is, compiled walk and all, in float64 and in its own type."""
+        """What a user gets: from the model as it is, compiled walk and all, in float64 and in its type."""
         if self.estimator:
             return self.grads[None], None
         with np.errstate(all="ignore"):
@@ -176,13 +179,14 @@ class _Check:
         """A float32 gradient, whose float64 twin is right."""
         slack = SLACK["float32"] * np.max(np.abs(found.want), initial=0)
         found.allowed = max(
-            float(slack), found.allowed, ROUNDINGS * float(np.finfo(np.float32).eps) * natural
+            float(slack), found.allowed, ROUNDINGS * float(np.finfo(np.float32).eps) * natural, SUBNORMAL
         )
         if found.ok:
             return "ok"
         error = np.max(np.abs(found.given - found.want))
         if error <= 100 * found.allowed:
-            return f"ok (float32 rounding leaves {error / (slack or 1) * SLACK['float32']:.0e}; right in float64)"
+            relative = error / (slack or 1) * SLACK["float32"]
+            return f"ok (float32 rounding leaves {relative:.0e}; right in float64)"
         return "right in float64, wrong in float32: is something computed in too few digits?"
 
     def _slopes(self, node):
