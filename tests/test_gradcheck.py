@@ -1,4 +1,4 @@
-"""Gradient checks: each verdict, each blind spot of other checkers, planted bugs by name, and no false alarm."""
+"""Gradient checks: each verdict, each blind spot of others, planted bugs by name, and no false alarm."""
 
 import time
 from types import SimpleNamespace
@@ -90,7 +90,7 @@ def test_a_report_reads_as_a_table():
     assert report.plot().axes
 
 
-# ------------------------------------------------------------------------------ where other checkers are blind
+# ------------------------------------------------------------------------------ where others are blind
 
 
 def test_a_sign_flip_of_size_1e_9():

@@ -71,7 +71,7 @@ def _moved(model, corners, setting, first):
             row, unit, a = places[0]
             more = f" (and {len(places) - 1} more)" * (len(places) > 1)
             setting.note(
-                f"kink: unit {unit} of {layer} lies {abs(a):.0e} from the corner of its ReLU at row {row}{more}; "
+                f"kink: unit {unit} of {layer} lies {abs(a):.0e} from its ReLU's corner at row {row}{more}; "
                 "its bias is moved a little, and the check goes on beside it"
             )
         bias = moved.params[f"{layer}.b"].copy()
