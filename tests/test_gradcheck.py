@@ -223,7 +223,7 @@ def wired(add=None, dz=lambda d: d, end=lambda g: g):
 
     class Wired(mv.VAE):
         def _walk_backward(self, doutputs, dkl, trace, estimator=None):
-            x, eps, heads, *_, caches = trace
+            _, eps, heads, *_, caches = trace
             grads = {}
             d = dz(self._outputs_backward(doutputs, caches, grads))
             a, b = self.posterior.sample_backward(d, *heads, eps), self.posterior.kl_backward(dkl, *heads)

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from .comparison import compare
+from .comparison import LIMIT, compare
 from .guesses import dense_guesses, fits, size_of_terms, times_upstream
 from .report import row
 from .scalars import believable
@@ -59,7 +59,8 @@ def _row(name, key, f, value, grad, dy, known, setting, grads, inputs):
             limit=8,
         )
         return row(f"{name} > {key}", "op", found, f"shape {grad.shape} where {value.shape} is wanted")
-    take, note = believable(f, value, "auto", setting.rng)
+    # the model's own loss has been believed already; large operations are not asked again
+    take, note = believable(f, value, "auto" if value.size <= LIMIT else "complex", setting.rng)
     if note:
         setting.note(f"{name}, d{key}: the forward function {note}")
 
