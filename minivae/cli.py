@@ -151,26 +151,32 @@ def variance(cost, model, train, out, csv, seed, seeds, samples, epochs, threads
     print(f"wrote {out}")
 
 
-def gradcheck(plot, list_bugs, **settings):
+def gradcheck(plot, list_bugs, bug_table, **settings):
     """Check every derivative of a model; the exit code is 1 if one is wrong."""
     from .gradcheck import command
 
-    if list_bugs:
-        for line in command.bugs_by_name():
-            print(line)
+    if list_bugs or bug_table:
+        from .bugs import table
+
+        print("\n".join(command.bugs_by_name() if list_bugs else table()))
         return 0
     if plot:
         _require_png(plot)
         _require_writable(plot)
     reports = command.reports(**settings)
     print("\n\n".join(map(str, reports)), flush=True)
+    right = all(report.ok for report in reports)
+    if settings["plant"]:
+        lines, caught = command.about(settings["plant"])
+        right = right and not caught
+        print("\n".join(lines), flush=True)
     if plot:
         from . import plots
 
         worst = next((report for report in reports if not report.ok), reports[-1])
         files.write(plot, plots.to_png(worst.plot()))
         print(f"wrote {plot}")
-    return 0 if all(report.ok for report in reports) else 1
+    return 0 if right else 1
 
 
 def bench(numbers, out, threads, rounds, quick, only):

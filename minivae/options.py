@@ -123,6 +123,7 @@ def _gradcheck(sub):
     bugs = sub.add_argument_group("or a bug on purpose")
     bugs.add_argument("--plant", metavar="BUG", help="plant one of the classical bugs, and see it found")
     bugs.add_argument("--list-bugs", action="store_true", help="name them")
+    bugs.add_argument("--bug-table", action="store_true", help="print which check catches which of them")
 
 
 def _bench(sub):

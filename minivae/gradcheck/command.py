@@ -69,6 +69,19 @@ def bugs_by_name():
     return lines
 
 
+def about(name):
+    """The story of a planted bug, and what every check says of it -> lines, whether any catches it."""
+    from ..bugs import GALLERY, examine
+
+    bug = GALLERY[name]
+    found = examine(bug)
+    lines = ["", *textwrap.wrap(f"{name}: {bug.title}. {bug.story}", 100), "", "what each check says of it:"]
+    for check, (caught, sentence) in found.items():
+        mark = "CAUGHT" if caught else "passes"
+        lines += textwrap.wrap(f"{check:<12} {mark}  {sentence}", 100, subsequent_indent=" " * 21)
+    return lines, any(caught for caught, _ in found.values())
+
+
 def _gallery():
     """`bugs` builds on this package; it is loaded only when one is asked for."""
     return import_module("minivae.bugs").GALLERY
