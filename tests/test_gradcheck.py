@@ -1,6 +1,5 @@
 """Gradient checks: each verdict, each blind spot of others, planted bugs by name, and no false alarm."""
 
-import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -317,7 +316,7 @@ def test_no_false_alarm(backend, likelihood, dtype):
 
 @pytest.mark.slow
 def test_no_false_alarm_in_many_random_models():
-    for seed in range(200):
+    for seed in range(50):
         rng = np.random.default_rng(seed)
         B, D, L = (int(n) for n in rng.integers(1, 8, 3))
         hidden = tuple(int(n) for n in rng.integers(1, 8, rng.integers(0, 4)))
@@ -325,21 +324,27 @@ def test_no_false_alarm_in_many_random_models():
         dtype = [np.float32, np.float64][rng.integers(2)]
         model = mv.VAE(D, L, hidden, *names, dtype, seed=seed)
         for param in model.params.values():
-            param += (rng.choice([0.3, 1.0]) * rng.standard_normal(param.shape)).astype(dtype)
+            param += (rng.choice([0.3, 1.0, 2.0]) * rng.standard_normal(param.shape)).astype(dtype)
         if "output.logvar" in model.params:
-            model.params["output.logvar"] += dtype(rng.uniform(-20, 20))
-        report = check_model(
-            model, rng.random((B, D)), rng.standard_normal((B, L)), float(rng.choice([0.01, 1, 4]))
-        )
+            model.params["output.logvar"] += dtype(rng.uniform(-27, 27))
+        eps = rng.standard_normal([(B, L), (1, B, L), (3, B, L)][seed % 3])
+        report = check_model(model, rng.random((B, D)), eps, float(10 ** rng.uniform(-12, 12)))
         assert report.ok, f"seed {seed}\n{report}"
 
 
-def test_a_large_model_in_seconds():
+@pytest.mark.parametrize("wrong", [False, True])
+def test_large_tensors_are_seen_through_projections(wrong):
+    def one_entry_lost(dy, cache, dx, dW, db):
+        dW[3, 2] *= wrong < 1 or dW.shape[0] != 784
+        return dx, dW, db
+
     rng = np.random.default_rng(0)
-    start = time.perf_counter()
-    report = check_model(mv.VAE(backend="numpy"), rng.random((8, 784)), rng.standard_normal((8, 20)))
-    assert report.ok
-    assert time.perf_counter() - start < 20  # 3 s when the machine is free
+    model = small(D=784, L=20, hidden=(40,), **densely(one_entry_lost))
+    report = check_model(model, rng.random((8, 784)), rng.standard_normal((8, 20)))
+    assert report.ok != wrong, str(report)
+    if wrong:
+        assert (report.first.name, report.first.index) == ("encoder1.W", (3, 2))
+        assert "a branch never reached" in report.headline
 
 
 def test_noise_redrawn_on_the_way_back():

@@ -2,7 +2,7 @@
 
 references    complex step and central differences, along a direction
 comparison    every entry, or projections that no entry escapes
-verdicts      how got differs from want, in words
+verdicts      how got differs from want, in words; cases: what explains it
 report        the table and its headline; pictures: its heat-map
 scalars       check(f, grads, params) and check_pair(forward, backward, *inputs)
 tape          watch a model's walks from outside

@@ -15,7 +15,7 @@ import numpy as np
 from .references import coordinates
 
 LIMIT = 2000  # entries, of which every one is looked at
-PROJECTIONS, SAMPLE, WIDER = 3, 16, 64
+PROJECTIONS, SAMPLE, WIDER = 3, 8, 48
 ROUNDINGS = 256  # of the terms of a sum
 SLACK = {"float32": 2.0**-10, "float64": 2.0**-40}  # of the tensor's largest entry
 
@@ -136,15 +136,11 @@ def _look_closer(found, slope, rng):
     """A wider subset, and where that is right, the entries that halving a direction leads to."""
     rest = np.setdiff1d(rng.choice(found.got.size, WIDER, replace=False), found.flat)
     _extend(found, slope, rest)
-    for _ in range(3):
-        if found.seen or np.mean(found.wrong) > 0.25 or not found.directions:
-            break
+    if not found.seen and np.mean(found.wrong) <= 0.25 and found.directions:
         entry = _halve(found, slope, found.directions[0])
-        if entry in found.flat:
-            break
-        _extend(found, slope, np.array([entry]))
-        found.covered = found.covered + " (halving led to the worst)"
-        break
+        if entry not in found.flat:
+            _extend(found, slope, np.array([entry]))
+            found.covered += " (halving led to the worst)"
     found.covered = found.covered.replace(f"{SAMPLE} of", f"{len(found.flat)} of")
 
 
@@ -152,7 +148,6 @@ def _halve(found, slope, v):
     """Flat index at which got and the slope differ: the half that differs more is halved again."""
     values = found.got.astype(np.float64).reshape(-1)
     low, high = 0, values.size
-    known = dict(zip(found.flat.tolist(), found.want.tolist(), strict=True))
 
     def gap(start, stop):
         part = np.zeros(values.size)
@@ -162,7 +157,7 @@ def _halve(found, slope, v):
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if gap(low, middle) >= gap(middle, high) else (middle, high)
-    return low if low not in known else next(iter(known))
+    return low
 
 
 def _extend(found, slope, flat):

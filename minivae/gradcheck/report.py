@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .verdicts import OK, place
+from .cases import place
+from .verdicts import OK
 
 WIDTH = 100
 

@@ -178,14 +178,13 @@ class Probe:
     def back(self, x, eps, beta, term=None, estimator=None):
         """Walk there and back -> grads, calls. `term` is the one that is left; None leaves both."""
         self.calls, self.values, self.caches = [], {}, {}
-        self.dropped, self.push = TERMS.get(term), None
+        self.dropped = self.push = None
         x, eps = np.asarray(x), np.asarray(eps)
         extra = {} if estimator is None else {"estimator": estimator}
         try:
-            if self.dropped:  # only the way back: forward everything is as it was
-                dropped, self.dropped = self.dropped, None
+            if term:  # only the way back: forward everything is as it was
                 _, trace = self.model.forward(x, eps, beta)
-                self.dropped = dropped
+                self.dropped = TERMS[term]
                 grads = self.model.backward(trace, beta, **extra)
             else:
                 _, grads = self.model.loss_and_grads(x, eps, beta, **extra)
