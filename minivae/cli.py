@@ -161,7 +161,7 @@ def gradcheck(plot, list_bugs, bug_table, **settings):
         print("\n".join(command.bugs_by_name() if list_bugs else table()))
         return 0
     if plot:
-        _require_png(plot)
+        _require_png(plot, "--plot")
         _require_writable(plot)
     reports = command.reports(**settings)
     print("\n\n".join(map(str, reports)), flush=True)
@@ -226,9 +226,9 @@ def _write_picture(figure, path):
     print(f"wrote {path}")
 
 
-def _require_png(path):
+def _require_png(path, option="--out"):
     if Path(path).suffix.lower() != ".png":
-        raise ValueError(f"--out must name a .png file, got {path}")
+        raise ValueError(f"{option} must name a .png file, got {path}")
 
 
 def _set_threads(threads, model):
