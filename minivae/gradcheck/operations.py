@@ -9,10 +9,10 @@ from functools import partial
 import numpy as np
 
 from .comparison import LIMIT, compare
-from .guesses import dense_guesses, fits, size_of_terms, times_upstream
+from .guesses import fits, guesses_of, size_of_terms, times_upstream, wrong_arrays
 from .report import row
 from .scalars import believable
-from .verdicts import verdict
+from .verdicts import UNRELATED, verdict
 
 
 def check_operations(model, twin, recorded, setting):
@@ -79,9 +79,11 @@ def _row(name, key, f, value, grad, dy, known, setting, grads, inputs):
         setting.known_wrong.add(kind)
         fitting = {n: k for n, k in known.items() if fits(k, value.shape)}
         others = {f"d{k}": g for k, g in zip(inputs, grads, strict=False) if k != key and g is not None}
-        guesses = dense_guesses(key, dy, inputs, known) if name.startswith("dense") else {}
+        guesses = guesses_of(name, key, dy, inputs, known, value.shape)
         terms = times_upstream(dy, fitting, value.shape)
         words = verdict(found, setting.sizes, fitting, others, terms, guesses)
+        if words == UNRELATED:
+            words = verdict(found, guesses=wrong_arrays(name, key, dy, known))
     if not np.isfinite(found.want).all():
         words = "ok (out of range: the reference is not finite)"
     return row(f"{name} > {key}", "op", found, words or "ok")
@@ -147,7 +149,7 @@ def _nll(model, twin, recorded, setting):
 
 def _dense(model, twin, args, layer, setting):
     x, W, b, *rest = (np.array(a) if isinstance(a, np.ndarray) else a for a in args)
-    inputs = {"x": x, "W": W, "b": b}
+    inputs, known = {"x": x, "W": W, "b": b}, setting.known(layer, *rest or ("identity",))
 
     def forward(**one):
         return twin.base.dense_forward(*{**inputs, **one}.values(), *rest)[0]
@@ -155,7 +157,7 @@ def _dense(model, twin, args, layer, setting):
     def backward(dy):
         return model.ops.dense_backward(dy, model.ops.dense_forward(x, W, b, *rest)[1])
 
-    return "dense_backward", layer, forward, backward, inputs, (len(x), len(b)), setting.known(layer)
+    return "dense_backward", layer, forward, backward, inputs, (len(x), len(b)), known
 
 
 def _activation(model, twin, recorded, activation, setting):

@@ -42,7 +42,7 @@ class Setting:
         self.outputs = rows.reshape(*self.eps.shape[:-1], model.data_dim)
         self.learned = {n: np.asarray(p, float) for n, p in model.params.items() if n not in self.weights}
 
-    def known(self, node):
+    def known(self, node, activation=None):
         """Arrays that are near a node in the formulas, by the names they have there."""
         if node in ("mu", "logvar", "z"):
             return self._posterior()
@@ -52,8 +52,9 @@ class Setting:
         if y is None:
             return {}
         slope = {"relu": y > 0, "tanh": 1 - y * y, "softplus": -np.expm1(-y), "sigmoid": y * (1 - y)}
-        slope = slope.get(self.activation, np.ones_like(y)).astype(float)
-        return {f"{self.activation}'(a)": slope, "y": y, "1 - y": 1 - y, "1 + y": 1 + y, "y^2": y * y}
+        activation = activation or self.activation
+        slope = slope.get(activation, np.ones_like(y)).astype(float)
+        return {f"{activation}'(a)": slope, "y": y, "1 - y": 1 - y, "1 + y": 1 + y, "y^2": y * y}
 
     def _posterior(self):
         mu, logvar = self.values.get("mu"), self.values.get("logvar")
