@@ -10,6 +10,8 @@ def explain(report, model, check, setting):
     alone = {row.name: row for row in report.operations if not row.ok}
     makers = _makers(model, setting)
     causes, wrong_terms = [], set()
+    _name_copies(report, check)
+    everywhere = "" if alone else _everywhere(report)
     if not alone and all(row.ok for row in report.rows if row.term == "loss"):
         _forgive(report)
     for row in report.rows:
@@ -23,7 +25,9 @@ def explain(report, model, check, setting):
         else:
             causes.append((row, maker, own))
         wrong_terms.add(row.term if row.term != "loss" else "")
-    if causes:
+    if everywhere:
+        report.says = f"every parameter: {everywhere}; the walk is right, look at what backward() returns"
+    elif causes:
         report.says = _sentence(causes, alone, makers, check, setting)
     elif alone:
         name, row = next(iter(alone.items()))
@@ -37,6 +41,33 @@ def _forgive(report):
     for row in report.rows:
         if not row.ok:
             row.verdict = f"ok ({row.verdict}; the gradient is right: what wraps the walk makes up for it)"
+
+
+def _name_copies(report, check):
+    """A parameter that was given the very numbers of another one's derivative."""
+    grads = check.grads[None] | {n: g for n, g in check.outer[0].items() if g is not None}
+    for row in report.rows:
+        if row.term != "loss" or row.verdict != UNRELATED or not np.any(grads.get(row.name, 0)):
+            continue
+        same = [n for n, g in grads.items() if n != row.name and np.array_equal(g, grads[row.name])]
+        if same:
+            row.verdict = f"it is d{same[0]}, another parameter's derivative"
+
+
+def _everywhere(report):
+    """The verdict of every parameter, if they all have the same one and no node is wrong."""
+    verdicts = {row.verdict for row in report.rows if row.term == "loss"}
+    if len(verdicts) > 1 or any(not row.ok for row in report.rows if row.term != "loss"):
+        return ""
+    verdict = next(iter(verdicts), "ok")
+    return "" if verdict.startswith(("ok", UNRELATED)) else verdict
+
+
+def _called(maker, check):
+    """Whether the model's walk called the operation of a row."""
+    role, _, layer = maker.partition(" > ")[0].partition("(")
+    calls = check.calls[None]
+    return any(call.role == role and (not layer or call.layer == layer.rstrip(")")) for call in calls)
 
 
 def _sentence(causes, alone, makers, check, setting):
@@ -56,18 +87,22 @@ def _sentence(causes, alone, makers, check, setting):
     elif _only_outside(row, check):
         text = "Operation by operation it is right; the model's own walk, or what wraps it, changes it"
     else:
-        maker = (
-            f"{_function(maker, setting)} is right by itself"
-            if maker
-            else "Every operation is right by itself"
-        )
-        text = f"{maker}; look at the lines of the model's walk back that stand between it and {_named(row)}"
+        if not maker:
+            known = "Every operation is right by itself"
+        elif _called(maker, check):
+            known = f"{_function(maker, setting)} is right by itself"
+        else:
+            known = f"The model does not call {_function(maker, setting).partition(chr(39))[0]}"
+        text = f"{known}; look at the lines of the model's walk back that stand between it and {_named(row)}"
     kind = "parameter" if row.term == "loss" else "node"
     text = f"the first wrong {kind} on the way back is {_named(row)}: {shown}. {text}"
     # the same operation in other layers is the same line of code
     role = causes[0][1].partition("(")[0] if own else None
     rest = [(r, m) for r, m, _ in causes[1:] if not (own and m.startswith(role))]
-    also = dict.fromkeys(f"{_named(r)} ({r.verdict})" for r, _ in rest)
+    also = dict.fromkeys(
+        f"{_named(r)} ({alone[m].verdict if r.verdict == UNRELATED and m in alone else r.verdict})"
+        for r, m in rest
+    )
     if also:
         text += f". Also: {'; '.join(list(also)[:3])}" + "; ..." * (len(also) > 3)
     return text

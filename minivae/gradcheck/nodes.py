@@ -52,7 +52,8 @@ def nodes(model, setting, calls, grads, estimator):
 
     def parameter(name, encoder=False):
         others = {f"d{n}": g for n, g in grads[None].items() if n != name and g is not None}
-        found.append(Node("parameter", name, "loss", name, grads[None].get(name), encoder, {}, others))
+        decay = {"the parameter itself (weight decay?)": np.asarray(model.params[name], float)}
+        found.append(Node("parameter", name, "loss", name, grads[None].get(name), encoder, {}, others, decay))
 
     node("nll", "reconstruction")
     node(setting.outputs_name, "reconstruction", network.decoder[-1])

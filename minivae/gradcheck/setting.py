@@ -17,9 +17,9 @@ class Setting:
         samples = len(self.eps) if self.eps.ndim == 3 else 1
         self.sizes = {
             "B": len(self.x),
+            "S": samples,  # before L: where samples are drawn, they are the likelier cause
             "D": model.data_dim,
             "L": model.latent_dim,
-            "S": samples,
             "beta": beta,
         }
         self.sizes |= {"H" if i == 0 else f"H{i + 1}": width for i, width in enumerate(model.hidden)}
