@@ -104,6 +104,28 @@ def test_a_sign_flip_of_size_1e_9():
     assert words(wrong, flipped) == "sign flipped: 1 of 20 entries, such as [1, 2]"
 
 
+def test_a_small_tensor_beside_a_large_one():
+    def loss(p):
+        return 1e20 * f(p["large"]) + f(p["small"])
+
+    point, right = {"large": X, "small": X}, {"large": 1e20 * G, "small": G}
+    assert check(loss, right, point).ok
+    assert check(loss, right | {"small": -G}, point).first.verdict == "sign flipped"
+    assert check(loss, right | {"small": 2 * G}, point).first.name == "small"
+
+
+@pytest.mark.parametrize("bias", [0.0, 9.0, 16.0, 30.0])
+def test_rounding_in_saturated_units_is_not_blamed(bias):
+    point = {"a": X + bias, "c": G}
+
+    def loss(p):
+        return np.sum(p["c"] * np.tanh(p["a"]))
+
+    y = np.tanh(point["a"])
+    assert check(loss, {"a": G * (1 - y * y), "c": y}, point).ok
+    assert not check(loss, {"a": -G / np.cosh(point["a"]) ** 2, "c": y}, point).ok
+
+
 @pytest.mark.parametrize("index", [(0, 0), (37, 11), (99, 49)])
 def test_one_zeroed_coordinate_of_5000(index):
     x = np.random.default_rng(2).standard_normal((100, 50))

@@ -179,7 +179,6 @@ class Probe:
         """Walk there and back -> grads, calls. `term` is the one that is left; None leaves both."""
         self.calls, self.values, self.caches = [], {}, {}
         self.dropped = self.push = None
-        x, eps = np.asarray(x), np.asarray(eps)
         extra = {} if estimator is None else {"estimator": estimator}
         try:
             if term:  # only the way back: forward everything is as it was
