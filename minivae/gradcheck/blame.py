@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .nodes import handed_over
 from .verdicts import UNRELATED
 
 
@@ -44,14 +45,22 @@ def _forgive(report):
 
 
 def _name_copies(report, check):
-    """A parameter that was given the very numbers of another one's derivative."""
-    grads = check.grads[None] | {n: g for n, g in check.outer[0].items() if g is not None}
+    """A node or a parameter that was given the very numbers of another one's derivative."""
+    given = {t: handed_over(check.calls[t], check.model) for t in ("reconstruction", "kl")}
+    given["loss"] = check.grads[None] | {n: g for n, g in check.outer[0].items() if g is not None}
+    wrong = set()
     for row in report.rows:
-        if row.term != "loss" or row.verdict != UNRELATED or not np.any(grads.get(row.name, 0)):
-            continue
-        same = [n for n, g in grads.items() if n != row.name and np.array_equal(g, grads[row.name])]
-        if same:
-            row.verdict = f"it is d{same[0]}, another parameter's derivative"
+        grads, kind = given[row.term], "parameter" if row.term == "loss" else "node"
+        # after a wrong node others may be alike because they follow from it
+        first, got = kind == "parameter" or row.term not in wrong, grads.get(row.name)
+        if first and row.verdict == UNRELATED and got is not None and np.any(got):
+            names = list(grads)
+            if kind == "node":  # what comes later may be its copy
+                names = names[: names.index(row.name)]
+            same = [n for n in names if n != row.name and np.array_equal(grads[n], got)]
+            if same:
+                row.verdict = f"it is d{same[0]}, another {kind}'s derivative"
+        wrong |= set() if row.ok else {row.term}
 
 
 def _everywhere(report):
@@ -68,6 +77,29 @@ def _called(maker, check):
     role, _, layer = maker.partition(" > ")[0].partition("(")
     calls = check.calls[None]
     return any(call.role == role and (not layer or call.layer == layer.rstrip(")")) for call in calls)
+
+
+def _given_another(maker, check, setting):
+    """Says which array an operation was handed where another one belongs."""
+    heads = {head: setting.values.get(head) for head in check.model.posterior.heads}
+    belongs = {
+        "sample_backward": {**heads, "eps": setting.eps},
+        "kl_backward": heads,
+        "nll_backward": {setting.outputs_name: setting.outputs, "x": setting.x},
+    }.get(maker.partition(" > ")[0], {})
+    arrays = setting.known("mu") | setting.known("outputs") | belongs
+    for call in check.calls[None]:
+        if call.role != maker.partition(" > ")[0]:
+            continue
+        for (name, want), got in zip(belongs.items(), call.args[1:], strict=False):
+            if want is not None and not _alike(got, want):
+                other = next((n for n, array in arrays.items() if _alike(got, array)), "another array")
+                return f", but it is handed {other} where {name} belongs"
+    return ""
+
+
+def _alike(a, b):
+    return np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=1e-9, atol=0)
 
 
 def _sentence(causes, alone, makers, check, setting):
@@ -90,7 +122,7 @@ def _sentence(causes, alone, makers, check, setting):
         if not maker:
             known = "Every operation is right by itself"
         elif _called(maker, check):
-            known = f"{_function(maker, setting)} is right by itself"
+            known = f"{_function(maker, setting)} is right by itself{_given_another(maker, check, setting)}"
         else:
             known = f"The model does not call {_function(maker, setting).partition(chr(39))[0]}"
         text = f"{known}; look at the lines of the model's walk back that stand between it and {_named(row)}"

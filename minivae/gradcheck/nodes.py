@@ -31,7 +31,7 @@ def nodes(model, setting, calls, grads, estimator):
     """Nodes and parameters in the order of the way back."""
     network, found = model.network, []
     heads = model.posterior.heads
-    taken = {term: _handed(calls[term], model) for term in ("reconstruction", "kl")}
+    taken = {term: handed_over(calls[term], model) for term in ("reconstruction", "kl")}
     parts = {term: _parts(calls[term], heads) for term in taken}
 
     def node(name, term, key=None, encoder=False):
@@ -80,7 +80,7 @@ def nodes(model, setting, calls, grads, estimator):
     return found
 
 
-def _handed(calls, model):
+def handed_over(calls, model):
     """Node -> the derivative that the line after it was handed."""
     handed = {}
     for call in calls:

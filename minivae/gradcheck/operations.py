@@ -81,7 +81,8 @@ def _row(name, key, f, value, grad, dy, known, setting, grads, inputs):
         others = {f"d{k}": g for k, g in zip(inputs, grads, strict=False) if k != key and g is not None}
         guesses = guesses_of(name, key, dy, inputs, known, value.shape)
         terms = times_upstream(dy, fitting, value.shape)
-        words = verdict(found, setting.sizes, fitting, others, terms, guesses)
+        numbers = {n: float(k.item()) for n, k in known.items() if np.size(k) == 1 and value.size > 1}
+        words = verdict(found, setting.sizes | numbers, fitting, others, terms, guesses)
         if words == UNRELATED:
             words = verdict(found, guesses=wrong_arrays(name, key, dy, known))
     if not np.isfinite(found.want).all():
