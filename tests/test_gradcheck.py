@@ -304,7 +304,12 @@ BUGS = {
     "dz doubled": (wired(dz=lambda d: 2 * d), "z", "reconstruction", "constant ratio 2"),
     "dz rolled": (wired(dz=lambda d: np.roll(d, 1, 0)), "z", "reconstruction", "shifted rows"),
     "dz clipped": (wired(dz=lambda d: np.clip(d, -0.05, 0.05)), "z", "reconstruction", "clipped"),
-    "heads exchanged": (wired(end=lambda g: g | {"mu.W": g["logvar.W"]}), "mu.W", "loss", "unrelated"),
+    "heads exchanged": (
+        wired(end=lambda g: g | {"mu.W": g["logvar.W"]}),
+        "mu.W",
+        "loss",
+        "another parameter",
+    ),
     "a bias never reached": (
         wired(end=lambda g: g | {"decoder1.b": 0 * g["decoder1.b"]}),
         "decoder1.b",

@@ -154,7 +154,7 @@ def _forgive_rounding(report, found, dtype):
     for made, case in zip(report.rows, found, strict=True):
         gap, size = np.abs(case.given - case.want), np.max(np.abs(case.want), initial=0)
         nameless = (case.given == 0) | made.verdict.startswith(UNRELATED)
-        lost = (gap <= np.minimum(floor, 1e-3 * size)) | nameless & (gap <= lower)
+        lost = (gap <= np.minimum(floor, size / 32)) | nameless & (gap <= lower)
         if not made.ok and case.missed <= lower and lost.all():
             made.verdict = "ok (lost in the rounding of the largest derivative)"
 
