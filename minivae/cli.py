@@ -153,11 +153,9 @@ def variance(cost, model, train, out, csv, seed, seeds, samples, epochs, threads
 
 def gradcheck(plot, list_bugs, bug_table, **settings):
     """Check every derivative of a model; the exit code is 1 if one is wrong."""
-    from .gradcheck import command
+    from .bugs import command, table
 
     if list_bugs or bug_table:
-        from .bugs import table
-
         print("\n".join(command.bugs_by_name() if list_bugs else table()))
         return 0
     if plot:

@@ -3,6 +3,7 @@
 bug      what a bug is: a patch of the right code, with its story
 gallery  the bugs
 matrix   every bug against every check
+command  what `python -m minivae gradcheck` does
 
 bug = GALLERY["kl-without-half"]
 bug.model()          a small VAE that has it

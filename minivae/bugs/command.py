@@ -1,14 +1,15 @@
 """What `python -m minivae gradcheck` does: a model away from zero weights, data, noise, and reports."""
 
 import textwrap
-from importlib import import_module
 
 import numpy as np
 
 from .. import arguments
 from ..estimators import named
+from ..gradcheck import check_model
 from ..models import VAE
-from .walks import check_model
+from .gallery import GALLERY
+from .matrix import examine
 
 SPREAD = 0.3  # added to the weights: zero biases and equal spreads blind a check
 
@@ -58,23 +59,20 @@ def _shipped(backend, settings):
 
 
 def _planted(name, settings):
-    gallery = _gallery()
-    bug = gallery[arguments.one_of("--plant", name, gallery)]
+    bug = GALLERY[arguments.one_of("--plant", name, GALLERY)]
     return [bug.model(**settings | bug.settings)]
 
 
 def bugs_by_name():
     """Every bug of the gallery with what it is, for the terminal."""
     lines = []
-    for name, bug in _gallery().items():
+    for name, bug in GALLERY.items():
         lines += textwrap.wrap(f"{name:<28} {bug.title}", 100, subsequent_indent=" " * 29)
     return lines
 
 
 def about(name):
     """The story of a planted bug, and what every check says of it -> lines, whether any catches it."""
-    from ..bugs import GALLERY, examine
-
     bug = GALLERY[name]
     found = examine(bug)
     lines = ["", *textwrap.wrap(f"{name}: {bug.title}. {bug.story}", 100), "", "what each check says of it:"]
@@ -82,8 +80,3 @@ def about(name):
         mark = "CAUGHT" if caught else "passes"
         lines += textwrap.wrap(f"{check:<12} {mark}  {sentence}", 100, subsequent_indent=" " * 21)
     return lines, any(caught for caught, _ in found.values())
-
-
-def _gallery():
-    """`bugs` builds on this package; it is loaded only when one is asked for."""
-    return import_module("minivae.bugs").GALLERY
