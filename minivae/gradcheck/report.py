@@ -68,7 +68,7 @@ class Report:
     def headline(self):
         """What is wrong, in a sentence."""
         if self.ok:
-            worst = max((row.error for row in self.rows), default=0)
+            worst = max((row.error for row in self.rows if row.verdict == "ok"), default=0)
             return f"ok: {len(self.rows)} derivatives are right, the worst error is {worst:.0e} of its tensor"
         if self.problems:
             return f"WRONG: {self.problems[0]}"
