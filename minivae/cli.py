@@ -124,7 +124,7 @@ def evaluate(run, seed, samples, threads):
 
 def variance(cost, model, train, out, csv, seed, seeds, samples, epochs, threads, **parameters):
     """Compare estimators of a gradient: on a cost with exact answers, on a trained VAE, or in training."""
-    from . import kernels, plots
+    from . import kernels
 
     _require_png(out)
     _require_writable(*filter(None, (out, csv)))
@@ -147,8 +147,7 @@ def variance(cost, model, train, out, csv, seed, seeds, samples, epochs, threads
     if csv:
         files.write(csv, files.to_csv(report.records()))
         print(f"wrote {csv}")
-    files.write(out, plots.to_png(report.figure()))
-    print(f"wrote {out}")
+    _write_picture(report.figure(), out)
 
 
 def gradcheck(plot, list_bugs, bug_table, **settings):
@@ -169,17 +168,13 @@ def gradcheck(plot, list_bugs, bug_table, **settings):
         right = right and not caught
         print("\n".join(lines), flush=True)
     if plot:
-        from . import plots
-
         worst = next((report for report in reports if not report.ok), reports[-1])
-        files.write(plot, plots.to_png(worst.plot()))
-        print(f"wrote {plot}")
+        _write_picture(worst.plot(), plot)
     return 0 if right else 1
 
 
 def bench(numbers, out, threads, rounds, quick, only):
     """Race the training step and its products against other libraries, in one interleaved run."""
-    from . import plots
     from .bench import chart, race, table
 
     _require_png(out)
@@ -194,8 +189,7 @@ def bench(numbers, out, threads, rounds, quick, only):
         print(f"wrote {numbers}")
     figure = chart.bench_chart(results)
     if figure:
-        files.write(out, plots.to_png(figure))
-        print(f"wrote {out}")
+        _write_picture(figure, out)
 
 
 # ------------------------------------------------------------------------------ what they share

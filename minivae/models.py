@@ -126,9 +126,8 @@ class VAE:
         dnll = np.full(trace.nll.shape, 1 / trace.nll.size, self.dtype)
         dkl = np.full(trace.kl.shape, beta / trace.kl.size, self.dtype)
         doutputs, dlikelihood = self.likelihood.nll_backward(dnll, trace.outputs, trace.x, self.params)
-        if isinstance(estimator, str) and estimator != "pathwise":
-            estimator = estimators.named(estimator, beta=beta)
-        grads = self._walk_backward(doutputs, dkl, trace, estimator) | dlikelihood
+        crossing = None if estimator in (None, "pathwise") else estimators.named(estimator, beta=beta)
+        grads = self._walk_backward(doutputs, dkl, trace, crossing) | dlikelihood
         return {name: grads[name] for name in self.params}
 
     def _walk(self, x, eps):
@@ -140,21 +139,20 @@ class VAE:
         z = self.posterior.sample(*heads, eps)  # like eps
         return heads, self._outputs(z, caches), self.posterior.kl(*heads), caches
 
-    def _walk_backward(self, doutputs, dkl, trace, estimator=None):
+    def _walk_backward(self, doutputs, dkl, trace, crossing=None):
         """The same way back: doutputs like outputs, dkl (B,) -> the derivatives by every weight and bias."""
         x, eps, heads, *_, caches = trace
-        pathwise = estimator in (None, "pathwise")
         if not isinstance(caches, dict):
-            if pathwise:
+            if crossing is None:
                 return self.ops.walk_backward(caches, doutputs, dkl, x, eps)
             caches = caches.by_layer(self.network, x)
         grads = {}
         dz = self._outputs_backward(doutputs, caches, grads)  # like eps
         # each head is reached on two ways: through z into the nll, and straight into the kl
-        if pathwise:
+        if crossing is None:
             through_z = self.posterior.sample_backward(dz, *heads, eps)
         else:
-            through_z = self._estimate(estimator, x, heads, eps)
+            through_z = self._estimate(crossing, x, heads, eps)
         through_kl = self.posterior.kl_backward(dkl, *heads)
         dheads = [from_z + from_kl for from_z, from_kl in zip(through_z, through_kl, strict=True)]
         dh = None  # (B, H): every head adds its part
@@ -205,14 +203,14 @@ class VAE:
 
         return f, df
 
-    def _estimate(self, estimator, x, heads, eps):
+    def _estimate(self, crossing, x, heads, eps):
         """Gradient of mean(nll) by mu and logvar, (B, L) each."""
         if not isinstance(self.posterior, GaussianPosterior):
             raise ValueError(
                 f"an estimator needs the gaussian posterior, got {type(self.posterior).__name__}"
             )
         samples = eps.reshape(-1, *heads[0].shape)  # (S, B, L)
-        grads = estimators.named(estimator)(*self.cost(x), *heads, samples)
+        grads = crossing(*self.cost(x), *heads, samples)
         if len(grads) != 2:
             raise ValueError(f"an estimator must return dmu and dlogvar, got {len(grads)} values")
         for name, grad in zip(("dmu", "dlogvar"), grads, strict=True):

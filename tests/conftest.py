@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from minivae import backends
+from minivae import backends, data
 
 
 @pytest.fixture(params=["numpy", "numba"])
@@ -18,3 +18,12 @@ def ops(backend):
 @pytest.fixture
 def rng():
     return np.random.default_rng(20260801)
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """The first 330 and 100 MNIST digits: in minibatches of 50 seven steps, the last one short."""
+    mnist = data.load_mnist()
+    return data.Dataset(
+        mnist.x_train[:330], mnist.y_train[:330], mnist.x_test[:100], mnist.y_test[:100], (28, 28)
+    )

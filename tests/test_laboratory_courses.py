@@ -14,14 +14,6 @@ from minivae.laboratory import courses
 SMALL = Config(epochs=2, batch_size=50, hidden=(12,), latent=3, samples=2, estimator="score-function")
 
 
-@pytest.fixture(scope="module")
-def digits():
-    mnist = mv.load_mnist()
-    return data.Dataset(
-        mnist.x_train[:330], mnist.y_train[:330], mnist.x_test[:100], mnist.y_test[:100], (28, 28)
-    )
-
-
 @pytest.mark.parametrize(
     ("estimator", "baseline"),
     [*((name, "none") for name in CROSSINGS), *(("score-function", name) for name in BASELINES)],

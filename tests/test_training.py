@@ -15,15 +15,6 @@ from minivae.config import Config
 SMALL = Config(epochs=3, batch_size=50, hidden=(20,), latent=2)
 
 
-@pytest.fixture(scope="module")
-def digits():
-    """The first 330 and 100 MNIST digits: an epoch of SMALL is seven steps, the last one short."""
-    mnist = mv.load_mnist()
-    return data.Dataset(
-        mnist.x_train[:330], mnist.y_train[:330], mnist.x_test[:100], mnist.y_test[:100], (28, 28)
-    )
-
-
 def run_to_the_end(config, digits, folder):
     run = runs.Run(config, digits)
     folder.mkdir()

@@ -13,8 +13,8 @@ survey()             that for the whole gallery
 print(*table(), sep="\\n")
 """
 
-from .bug import Bug, patched
+from .bug import Bug, away_from_zero, patched
 from .gallery import GALLERY
 from .matrix import CHECKS, RIGHT, examine, survey, table
 
-__all__ = ["CHECKS", "GALLERY", "RIGHT", "Bug", "examine", "patched", "survey", "table"]
+__all__ = ["CHECKS", "GALLERY", "RIGHT", "Bug", "away_from_zero", "examine", "patched", "survey", "table"]

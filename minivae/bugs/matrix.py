@@ -2,11 +2,10 @@
 
 import numpy as np
 
-from ..gradcheck import statistics
-from .bug import Bug
+from ..gradcheck import complex_step, statistics
+from .bug import Bug, away_from_zero
 from .gallery import GALLERY
 
-STEP = 1e-30  # of the complex step: no difference is taken, so it may be as small as it likes
 TOLERANCE = 1e-10  # of the largest entry of a gradient
 AGREES = "every gradient agrees with the complex step"
 RIGHT = Bug("right", "the right code", "What every check must pass.", ())
@@ -28,27 +27,23 @@ def _gradient(bug):
 
 def _gradient_at(bug, x, eps, logvar):
     """(True, sentence) for the first array of `grads` that is wrong; None if there is none."""
-    model, twin = _away_from_zero(bug.model(), _rng()), bug.model(dtype=np.complex128)
+    model, twin = away_from_zero(bug.model(), _rng()), bug.model(dtype=np.complex128)
     model.params["logvar.b"] += logvar * np.array([1.0, -1.0])
     for name, param in model.params.items():
         twin.params[name][...] = param
     grads = model.loss_and_grads(x, eps, beta=0.7)[1]
     for name, param in twin.params.items():
-        want = _complex_gradient(lambda: twin.forward(x, eps, beta=0.7)[0].loss, param)
+
+        def loss(value, param=param):
+            param[...] = value
+            return twin.forward(x, eps, beta=0.7)[0].loss
+
+        want = complex_step(loss, model.params[name])
+        param[...] = model.params[name]
         error = np.abs(grads[name] - want).max() / (np.abs(want).max() or 1.0)
         if not error <= TOLERANCE:
             return True, f"d{name} is wrong by {error:.1e} of its largest entry"
     return None
-
-
-def _complex_gradient(f, param):
-    """Im f / h at every coordinate of `param`, which f reads."""
-    gradient = np.empty(param.shape)
-    for i in np.ndindex(param.shape):
-        param[i] += 1j * STEP
-        gradient[i] = f().imag / STEP
-        param[i] -= 1j * STEP
-    return gradient
 
 
 # ------------------------------------------------------------------------------ values
@@ -63,7 +58,7 @@ def _kl(bug):
 
 
 def _scaling(bug):
-    model = _away_from_zero(bug.model(), _rng())
+    model = away_from_zero(bug.model(), _rng())
     x, eps = _data(_rng(), 6, 2)
     return _told(
         statistics.check_scaling(_rng(), _nll(model), model.posterior.kl, model.loss_and_grads, x, eps)
@@ -80,7 +75,7 @@ def _shapes(bug):
 
 
 def _bound(bug):
-    model = _away_from_zero(bug.model(latent_dim=1), _rng())
+    model = away_from_zero(bug.model(latent_dim=1), _rng())
     density = bug.settings.get("likelihood", "bernoulli")
     return _told(statistics.check_bound(model, _data(_rng(), 6, 1)[0], density))
 
@@ -167,13 +162,6 @@ def table(findings=None):
 
 def _rng():
     return np.random.default_rng(20260801)
-
-
-def _away_from_zero(model, rng):
-    """Zero biases would hide a bug from a check."""
-    for param in model.params.values():
-        param += 0.3 * rng.standard_normal(param.shape)
-    return model
 
 
 def _data(rng, pixels, latents):

@@ -10,7 +10,7 @@ import numpy as np
 
 from .comparison import LIMIT, compare
 from .guesses import fits, guesses_of, size_of_terms, times_upstream, wrong_arrays
-from .report import row
+from .report import Row, row
 from .scalars import believable
 from .verdicts import UNRELATED, verdict
 
@@ -204,7 +204,5 @@ def quietly(probe, function, *args):
 
 
 def _refused(name, error):
-    from .report import Row
-
     text = " ".join(str(error).split())
     return Row(name, "op", (), (), np.nan, np.nan, np.nan, np.nan, f"raises: {text}", map=np.full(1, np.nan))

@@ -5,7 +5,7 @@ import numpy as np
 from .. import arguments
 from .comparison import LIMIT, SLACK, compare
 from .guesses import fits
-from .references import agrees_with_differences, central_slope, complex_slope
+from .references import agrees_with_differences, central_slope, complex_slope, coordinates
 from .report import Report, row
 from .verdicts import UNRELATED, verdict
 
@@ -161,8 +161,6 @@ def _forgive_rounding(report, found, dtype):
 
 def _at_corner(f, value, found):
     """Whether every wrong entry lies between the slopes of the two sides, which differ."""
-    from .references import coordinates
-
     for k in np.flatnonzero(found.wrong):
         v = next(coordinates(value.shape, [found.flat[k]]))
         sides = sorted((found.want[k], -complex_slope(f, value, -v).value))

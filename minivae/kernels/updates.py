@@ -71,6 +71,8 @@ class Table:
         self.addresses = np.array([[array.ctypes.data for array in row] for row in self.rows])
         self.sizes = np.array([row[0].size for row in self.rows])
         self.count = threads.worth(sum(self.sizes.tolist()))
+        self.like = np.empty(0, self.dtype)  # tells the kernels the type
+        self.tiny = np.finfo(self.dtype).tiny * 2.0**20  # so that no product of a moment is denormal either
 
     def renewed(self, rows):
         """The table of `rows`: this one if only the gradients are new, which spares most looking up."""
@@ -95,10 +97,8 @@ def _run(kernel, table, *scalars):
     if not table:
         return
     table = table if isinstance(table, Table) else Table(table)
-    number = table.dtype.type
-    tiny = np.finfo(number).tiny * 2.0**20  # so that no product of a moment is denormal either
-    like = np.empty(0, number)
-    kernel(table.count, table.count, table.addresses, table.sizes, like, *map(number, (*scalars, tiny)))
+    settings = map(table.dtype.type, (*scalars, table.tiny))
+    kernel(table.count, table.count, table.addresses, table.sizes, table.like, *settings)
 
 
 @compiled
