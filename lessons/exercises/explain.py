@@ -1,0 +1,291 @@
+"""Find the cause: why a result has a wrong shape, and why its values are wrong.
+
+In this order: what a listed mistake would give; a sum of terms with one missing, doubled or exchanged; a
+constant ratio or offset; the right numbers in the wrong place; wrong only beyond some value of an input, as a
+clipped one is; rows that a loop left out.
+"""
+
+from itertools import combinations
+
+import numpy as np
+
+from minivae.gradcheck.ratios import ratio_names, ratio_words
+
+FIT = 1e-8  # of the largest entry: how well a guess must explain what was got
+MOST = 5  # terms in a formula
+
+
+def explain(name, got, want, sizes, wrong=(), terms=None, formula=None, inputs=None):
+    """One sentence on why `got` is not `want`; both are arrays of one shape."""
+    for sentence, guess in wrong:
+        if fits(got, guess, want):
+            return sentence
+    finders = (
+        lambda: _special(name, got, want),
+        lambda: _as_terms(name, got, want, terms, formula) if terms else None,
+        lambda: _ratio(name, got, want, sizes),
+        lambda: _moved(name, got, want),
+        lambda: _beyond(name, got, want, inputs or {}),
+        lambda: _rows(name, got, want),
+        lambda: _function_of(name, got, want),
+    )
+    return next(
+        (words for find in finders if (words := find())), f"{name} is wrong, and like no mistake known here"
+    )
+
+
+def fits(got, guess, want):
+    """Whether a guess is what was got, and is not what was wanted."""
+    try:
+        guess = np.asarray(guess, np.float64)
+    except (ValueError, TypeError):
+        return False
+    if guess.shape != got.shape or not np.isfinite(guess).all():
+        return False
+    size = max(np.max(np.abs(got), initial=0), np.max(np.abs(guess), initial=0), 1e-300)
+    loose = 2e-5 if np.array_equal(got, got.astype(np.float32)) else FIT
+    return bool(
+        np.max(np.abs(got - guess), initial=0) <= loose * size
+        and np.max(np.abs(want - guess), initial=0) > loose * size
+    )
+
+
+# ------------------------------------------------------------------------------ shapes
+
+
+def axes(shape, sizes):
+    """(7, 3) as "(B, L) = (7, 3)", where each size has one name."""
+    names = {v: k for k, v in sizes.items()}
+    shape = tuple(int(n) for n in shape)
+    if shape and all(n in names for n in shape):
+        inner = ", ".join(names[n] for n in shape) + ("," if len(shape) == 1 else "")
+        return f"({inner}) = {shape}"
+    return str(shape)
+
+
+def shape_words(name, got, want, sizes):
+    """What a wrong shape looks like."""
+    head = f"{name} has shape {got}, expected {want}"
+    names = {v: k for k, v in sizes.items()}
+    kept = tuple(n for n in got if n != 1)
+    if got == want[::-1]:
+        return f"{head}: it is transposed"
+    if kept == tuple(n for n in want if n != 1) and len(got) > len(want):
+        return f"{head}: a kept axis will broadcast (keepdims, or [:, None])"
+    if got == ():
+        return f"{head}: it is one number, summed or averaged over the axis {_named(want[:1], names)} as well"
+    missing = _taken_out(want, got)
+    if missing:
+        return f"{head}: the axis {_named(missing, names)} is gone, it was summed or averaged over"
+    extra = _taken_out(got, want)
+    if extra:
+        return f"{head}: the axis {_named(extra, names)} is still there, the sum over it is missing"
+    if len(got) == len(want) and sorted(got) == sorted(want):
+        return f"{head}: the axes are in another order"
+    if len(got) == len(want) and sum(abs(a - b) for a, b in zip(got, want, strict=True)) == 1:
+        return f"{head}: one too few or too many, does a loop end early?"
+    if len(got) == 1 and len(want) == 1:
+        return f"{head}: it was summed over the wrong axis" if got[0] in names else head
+    if np.prod(got) == np.prod(want):
+        return f"{head}: the entries are arranged in another shape"
+    return f"{head}, which is {axes(want, sizes)}" if axes(want, sizes) != str(want) else head
+
+
+def _taken_out(larger, smaller):
+    """The sizes of the axes that must go to get from one shape to the other; None if none do."""
+    if len(larger) <= len(smaller):
+        return None
+    for drop in combinations(range(len(larger)), len(larger) - len(smaller)):
+        if tuple(n for i, n in enumerate(larger) if i not in drop) == tuple(smaller):
+            return tuple(larger[i] for i in drop)
+    return None
+
+
+def _named(shape, names):
+    return ", ".join(f"{names[n]} ({n})" if n in names else str(n) for n in shape)
+
+
+# ------------------------------------------------------------------------------ values
+
+
+def _special(name, got, want):
+    if not got.any():
+        return f"{name} is zero everywhere"
+    if np.array_equal(got, np.broadcast_to(got.flat[0], got.shape)) and got.size > 1:
+        return f"{name} is {got.flat[0]:.6g} everywhere: it does not depend on what it should"
+    if fits(got, -want, want):
+        return f"{name} has the wrong sign everywhere"
+    return None
+
+
+def _as_terms(name, got, want, terms, formula):
+    """The smallest sum of named terms that explains what was got, compared with the right one."""
+    flat = {term: np.broadcast_to(np.asarray(a, np.float64), got.shape).ravel() for term, a in terms.items()}
+    found = sum_of_terms(got.ravel(), flat, formula)
+    if found is None:
+        return None
+    ratios = {found.get(term, 0) / factor for term, factor in formula.items()}
+    if set(found) == set(formula) and max(ratios) - min(ratios) < 1e-6:
+        return None  # a constant ratio of everything
+    return (
+        f"{name} {_difference(found, formula)}: it is {_written(found)}, where {_written(formula)} is asked"
+    )
+
+
+def sum_of_terms(got, terms, formula):
+    """term -> factor, the fewest terms that make up `got` (n,) exactly, those of `formula` first."""
+    size = np.max(np.abs(got))
+    names = sorted(terms, key=lambda term: term not in formula)
+    for count in range(1, min(MOST, len(got) // 2) + 1):
+        best = None
+        for chosen in combinations(names, count):
+            matrix = np.stack([terms[term] for term in chosen], axis=1)
+            factors = np.linalg.lstsq(matrix, got, rcond=None)[0]
+            if np.max(np.abs(matrix @ factors - got)) <= FIT * size:
+                alike = sum(abs(formula.get(t, 0) - f) < 1e-6 for t, f in zip(chosen, factors, strict=True))
+                plain = all(abs(f * 12 - round(f * 12)) < 1e-5 for f in factors)
+                if best is None or (plain, alike) > best[0]:
+                    best = ((plain, alike), dict(zip(chosen, factors.tolist(), strict=True)))
+        if best:
+            return best[1]
+    return None
+
+
+def _difference(found, formula):
+    missing = [t for t in formula if t not in found]
+    extra = [t for t in found if t not in formula]
+    other = [t for t in found if t in formula and abs(found[t] - formula[t]) > 1e-6]
+    if len(missing) == 1 and len(extra) == 1 and not other:
+        return f"has {extra[0]} where {missing[0]} belongs"
+    words = [f"lacks the {_term(t, formula[t])}" for t in missing]
+    words += [f"has the {_term(t, found[t])} too many" for t in extra]
+    for term in other:
+        if term == "1":
+            words.append(f"has the constant {_factor(found[term])}, not {_factor(formula[term])}")
+            continue
+        ratio = found[term] / formula[term]
+        if abs(ratio + 1) < 1e-6:
+            words.append(f"has the wrong sign at the term {term}")
+        else:
+            words.append(f"has {_factor(found[term])} times {term}, not {_factor(formula[term])} times")
+    return " and ".join(words)
+
+
+def _term(term, factor):
+    return f"constant {_factor(factor)}" if term == "1" else f"term {term}"
+
+
+def _written(formula):
+    """{"mu^2": 0.5, "1": -0.5} as "1/2 mu^2 - 1/2"."""
+    parts = []
+    for term, factor in formula.items():
+        size = _factor(abs(factor))
+        body = size if term == "1" else term if size == "1" else f"{size} {term}"
+        sign = ("- " if factor < 0 else "+ ") if parts else ("-" if factor < 0 else "")
+        parts.append(sign + body)
+    return " ".join(parts) or "0"
+
+
+def _factor(value):
+    for bottom in (1, 2, 3, 4, 6, 8):
+        top = value * bottom
+        if abs(top - round(top)) < 1e-6:
+            return f"{round(top)}" if bottom == 1 else f"{round(top)}/{bottom}"
+    return f"{value:.4g}"
+
+
+def _ratio(name, got, want, sizes):
+    large = np.abs(want) > 1e-6 * np.max(np.abs(want), initial=0)
+    if not large.any():
+        return None
+    ratio = float(np.median(got[large] / want[large]))
+    if ratio and fits(got, ratio * want, want):
+        if abs(ratio - 0.5) < FIT:
+            return f"{name} is exactly half of what it should be everywhere"
+        if abs(ratio - 2) < FIT:
+            return f"{name} is exactly twice what it should be everywhere"
+        names = ratio_names(ratio, {k: float(v) for k, v in sizes.items() if v not in (0, 1)}, 1e-6)
+        words = (
+            ratio_words(names[0], {k: float(v) for k, v in sizes.items()})
+            if names
+            else f"a constant ratio {ratio:.6g}"
+        )
+        return f"{name} has the {words} to what it should be, everywhere".replace("the a ", "a ")
+    offset = float(np.median(got - want))
+    if fits(got, want + offset, want):
+        return f"{name} is off by the constant {offset:+.6g} everywhere"
+    return None
+
+
+def _moved(name, got, want):
+    if got.ndim == 2 and got.shape[0] == got.shape[1] and fits(got, want.T, want):
+        return f"{name} is transposed"
+    for axis, line in zip(range(got.ndim), ("first axis", "second axis", "third axis"), strict=False):
+        if fits(got, np.flip(want, axis), want):
+            return f"{name} has the right numbers in reverse order along the {line}"
+        for by in (1, -1):
+            if fits(got, np.roll(want, by, axis), want):
+                return f"{name} has the right numbers, shifted by {by:+d} along the {line}"
+    if fits(np.sort(got, axis=None), np.sort(want, axis=None), np.sort(want, axis=None) + 1):
+        return f"{name} has the right numbers in the wrong places"
+    return None
+
+
+def _beyond(name, got, want, inputs):
+    """Wrong only where an input lies beyond some value, as where it is clipped or a case is forgotten."""
+    size = np.max(np.abs(want), initial=0) or 1.0
+    wrong = np.abs(got - want) > 1e-6 * size
+    if not wrong.any() or wrong.all():
+        return None
+    for key, value in inputs.items():
+        for words, least, v in (
+            ("above", np.max, value),
+            ("below", np.max, -value),
+            ("beyond", np.max, np.abs(value)),
+        ):
+            if v.ndim == wrong.ndim + 1:
+                v = least(v, axis=-1)
+            v = np.broadcast_to(v, wrong.shape) if v.ndim <= wrong.ndim else None
+            if v is not None and v[wrong].min() > v[~wrong].max():
+                edge = 0.5 * (v[wrong].min() + v[~wrong].max()) * (-1 if words == "below" else 1)
+                if v[~wrong].max() <= 0 <= v[wrong].min():
+                    edge = 0
+                about = "0" if edge == 0 else f"about {'+-' * (words == 'beyond')}{edge:.2g}"
+                zero = " (it is zero there)" if not got[wrong].any() else ""
+                where = f"{key} is {words} {about}{zero}"
+                return f"{name} is wrong only where {where}: is {key} clipped, or a case left out?"
+    return None
+
+
+def _rows(name, got, want):
+    size = np.max(np.abs(want), initial=0) or 1.0
+    wrong = np.abs(got - want) > 1e-6 * size
+    for axis, line in zip(range(got.ndim), ("row", "column", "third axis"), strict=False):
+        if got.shape[axis] < 3:
+            continue
+        lines = wrong.any(axis=tuple(i for i in range(got.ndim) if i != axis))
+        if lines.sum() == 1:
+            at = int(np.argmax(lines))
+            which = {0: f"first {line}", got.shape[axis] - 1: f"last {line}"}.get(at, f"{line} {at}")
+            part = np.take(got, at, axis)
+            loop = ": does a loop leave it out?" if not part.any() else ""
+            return f"{name} is wrong in its {which} alone{loop}"
+    return None
+
+
+def _function_of(name, got, want):
+    candidates = {
+        "its square": want * want,
+        "its absolute value": np.abs(want),
+        "its exponential": np.exp(np.minimum(want, 300)),
+        "its reciprocal": 1 / np.where(want == 0, 1, want),
+    }
+    for words, guess in candidates.items():
+        if fits(got, guess, want):
+            return f"{name} is not what is asked but {words}"
+    for axis in range(got.ndim):
+        if got.shape[axis] > 1:
+            spread = np.broadcast_to(want.sum(axis=axis, keepdims=True), got.shape)
+            if fits(got, spread, want) or fits(got, spread / got.shape[axis], want):
+                return f"{name} is summed or averaged over axis {axis} and repeated: a kept axis broadcast"
+    return None

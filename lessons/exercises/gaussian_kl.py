@@ -1,0 +1,220 @@
+"""Exercise: the KL between a Gaussian posterior and the standard normal prior, and its derivative."""
+
+import numpy as np
+
+from minivae import gradcheck, ops
+
+from . import judge
+from .exercise import Exercise, Wrong
+
+B, L = 11, 3
+SIZES = {"B": B, "L": L}
+
+
+def example():
+    """mu, logvar (B, L) and an upstream gradient dkl (B,)."""
+    rng = np.random.default_rng(2)
+    return rng.normal(0.3, 1.0, (B, L)), rng.normal(-0.4, 0.9, (B, L)), rng.normal(0.2, 1.0, B)
+
+
+def reference(mu, logvar):
+    """The integral of q (log q - log p), by Gauss-Hermite quadrature: (B, L) -> (B,)."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(20)
+    total = 0
+    for e, w in zip(nodes, weights / weights.sum(), strict=True):
+        z = mu + np.exp(logvar / 2) * e
+        total = total + w * (z * z - logvar - (z - mu) ** 2 * np.exp(-logvar)) / 2
+    return total.sum(axis=-1)
+
+
+def terms(mu, logvar):
+    """What the sum over latents may be made of."""
+    return {
+        "mu^2": mu**2,
+        "e^logvar": np.exp(logvar),
+        "logvar": logvar,
+        "1": np.ones_like(mu),
+        "mu": mu,
+        "|mu|": np.abs(mu),
+        "e^(logvar/2)": np.exp(logvar / 2),
+        "e^(2 logvar)": np.exp(2 * logvar),
+        "e^-logvar": np.exp(-logvar),
+        "mu^2 e^-logvar": mu**2 * np.exp(-logvar),
+        "logvar^2": logvar**2,
+        "|logvar|": np.abs(logvar),
+    }
+
+
+def check_kl(its):
+    """One number for each datum, the KL by quadrature."""
+    mu, logvar, _ = example()
+    sums = {name: term.sum(axis=1) for name, term in terms(mu, logvar).items()}
+    judge.expect(
+        "kl",
+        its.gaussian_kl(mu, logvar),
+        reference(mu, logvar),
+        SIZES,
+        wrong=judge.mistaken(WRONG, "gaussian_kl", mu, logvar),
+        terms=sums,
+        formula={"mu^2": 0.5, "e^logvar": 0.5, "logvar": -0.5, "1": -0.5},
+        inputs={"mu": mu, "logvar": logvar},
+    )
+
+
+def check_far(its):
+    """At large and small spreads, and where q is the prior itself."""
+    mu, logvar = (
+        np.array([[0.0, 2.0], [0.0, 0.0], [1.0, -3.0]]),
+        np.array([[0.0, 6.0], [0.0, 0.0], [-40.0, 20.0]]),
+    )
+    want = [200.2143967, 0.0, 0.5 * (1 + np.exp(-40) + 40 - 1 + 9 + np.exp(20) - 20 - 1)]
+    judge.expect("kl", its.gaussian_kl(mu, logvar), np.array(want), inputs={"logvar": logvar})
+
+
+def check_backward(its):
+    """dmu and dlogvar against the complex step of the quadrature."""
+    mu, logvar, dkl = example()
+    wants = [
+        gradcheck.complex_step(lambda a: np.sum(dkl * reference(a, logvar)), mu),
+        gradcheck.complex_step(lambda a: np.sum(dkl * reference(mu, a)), logvar),
+    ]
+    names = ("dmu", "dlogvar")
+    results = judge.values("gaussian_kl_backward", its.gaussian_kl_backward(dkl, mu, logvar), names)
+    up = dkl[:, None]
+    factors = {f"dkl {name}".replace("dkl 1", "dkl"): up * term for name, term in terms(mu, logvar).items()}
+    bare = {name: term for name, term in terms(mu, logvar).items() if name in ("mu", "e^logvar", "1")}
+    judge.expect_all(
+        names,
+        results,
+        wants,
+        SIZES,
+        wrong=judge.mistaken(WRONG, "gaussian_kl_backward", dkl, mu, logvar),
+        terms=factors | bare,
+        formulas=[{"dkl mu": 1.0}, {"dkl e^logvar": 0.5, "dkl": -0.5}],
+    )
+
+
+CHECKS = {
+    "the KL of each datum": check_kl,
+    "far from the prior": check_far,
+    "the derivatives": check_backward,
+}
+
+
+# ------------------------------------------------------------------------------ wrong answers
+
+
+def _sum(term):
+    return lambda mu, logvar: term(mu, logvar).sum(axis=-1)
+
+
+def _right(mu, logvar):
+    return 0.5 * (mu**2 + np.exp(logvar) - logvar - 1)
+
+
+VALUE, FAR, SLOPE = CHECKS
+
+WRONG = (
+    Wrong(
+        {"gaussian_kl": lambda mu, logvar: _right(mu, logvar).sum(axis=1, keepdims=True)},
+        VALUE,
+        "a kept axis will broadcast",
+    ),
+    Wrong(
+        {"gaussian_kl": lambda mu, logvar: _right(mu, logvar).sum()},
+        VALUE,
+        "kl has shape (), expected (11,)",
+    ),
+    Wrong(
+        {"gaussian_kl": lambda mu, logvar: _right(mu, logvar).mean(axis=1)},
+        VALUE,
+        "kl is averaged over the L latents: it is a sum, since independent latents add their divergences",
+    ),
+    Wrong(
+        {"gaussian_kl": lambda mu, logvar: _right(mu, logvar).sum(axis=0)},
+        VALUE,
+        "kl has shape (3,), expected (11,)",
+    ),
+    Wrong(
+        {"gaussian_kl": lambda mu, logvar: 2 * _right(mu, logvar).sum(axis=1)},
+        VALUE,
+        "kl is exactly twice what it should be: the 1/2 of the Gaussian's exponent is missing",
+    ),
+    Wrong(
+        {"gaussian_kl": _sum(lambda mu, logvar: 0.5 * (mu**2 + np.exp(logvar) - logvar - 1 / 3))},
+        VALUE,
+        "the -1 stands outside the sum over latents: every latent has its own",
+    ),
+    Wrong(
+        {"gaussian_kl": lambda mu, logvar: -_right(mu, logvar).sum(axis=1)},
+        VALUE,
+        "kl has the opposite sign: KL(q || p) is the mean of log q - log p under q, and never negative",
+    ),
+    Wrong(
+        {"gaussian_kl": _sum(lambda mu, logvar: 0.5 * (mu + np.exp(logvar) - logvar - 1))},
+        VALUE,
+        "kl has mu where mu^2 belongs: it must not change when mu changes its sign",
+    ),
+    Wrong(
+        {"gaussian_kl": _sum(lambda mu, logvar: 0.5 * ((mu**2 + 1) * np.exp(-logvar) + logvar - 1))},
+        VALUE,
+        "this is KL(p || q), the prior from the posterior: the two arguments are exchanged",
+    ),
+    Wrong(
+        {"gaussian_kl": _sum(lambda mu, logvar: 0.5 * (mu**2 + np.exp(2 * logvar) - 2 * logvar - 1))},
+        VALUE,
+        "logvar is taken for the log of the standard deviation: e^logvar is the variance itself",
+    ),
+    Wrong(
+        {
+            "gaussian_kl_backward": lambda dkl, mu, logvar: (
+                dkl[:, None] * mu,
+                dkl[:, None] * 0.5 * np.exp(logvar),
+            )
+        },
+        SLOPE,
+        "dlogvar lacks the -1: at the prior itself, logvar = 0, the derivative must be 0",
+    ),
+    Wrong(
+        {"gaussian_kl_backward": lambda dkl, mu, logvar: (mu, 0.5 * np.expm1(logvar))},
+        SLOPE,
+        "dmu is not multiplied by dkl: what comes back from above is a factor of every derivative",
+    ),
+    Wrong(
+        {
+            "gaussian_kl_backward": lambda dkl, mu, logvar: (
+                dkl[:, None] * mu,
+                dkl[:, None] * np.expm1(logvar),
+            )
+        },
+        SLOPE,
+        "dlogvar is exactly twice what it should be",
+    ),
+)
+
+
+EXERCISE = Exercise(
+    lesson=2,
+    title="Measure how far the posterior is from the prior",
+    task="""
+    Write KL( N(mu, exp(logvar)) || N(0, I) ) in closed form, one number for each datum, and how a derivative
+    dkl that arrives from the loss goes on to mu and logvar. Lesson 2 derives the first; differentiate it for
+    the second.
+    """,
+    functions=(ops.gaussian_kl, ops.gaussian_kl_backward),
+    hints=(
+        "Where to look: lesson 2, in closed form. The latents are independent, so their divergences add: "
+        "compute an array (B, L) first and sum it over its last axis. Backward is elementwise; dkl is (B,), "
+        "and dkl[:, None] lets it meet (B, L).",
+        "The formula: with s^2 = e^logvar, each latent adds 1/2 (mu^2 + s^2 - log s^2 - 1). "
+        "Its derivatives: by mu it is mu; by logvar, 1/2 (e^logvar - 1).",
+        "All but the last line:\n"
+        "    from_mean = mu * mu                        # (B, L)\n"
+        "    from_spread = np.exp(logvar) - logvar - 1  # (B, L)\n"
+        "and backward:\n"
+        "    dmu = dkl[:, None] * mu                    # (B, L)\n"
+        "    dlogvar = dkl[:, None] * 0.5 * (np.exp(logvar) - 1)",
+    ),
+    checks=CHECKS,
+    wrong=WRONG,
+)

@@ -1,0 +1,288 @@
+"""Judge an implementation: call it carefully, and say in one sentence what is wrong with what it returns.
+
+`Judged` wraps the functions under judgement, a learner's or the library's: it hands out copies, sees whether
+an argument was written to, and calls twice to see whether noise is drawn inside. `expect` holds a result to
+its reference, in a teacher's order: type, shape, finite, values; `explain` finds the cause.
+"""
+
+import inspect
+import linecache
+import re
+import traceback
+
+import numpy as np
+
+from .exercise import Failed
+from .explain import axes, explain, shape_words
+
+DOUBLE, SINGLE = 1e-9, 2e-5  # of the largest entry: what rounding may leave
+
+
+class Judged:
+    """The functions of one implementation by name, each called with care."""
+
+    def __init__(self, functions):
+        self._functions = functions
+
+    def __getattr__(self, name):
+        function = self._functions[name]
+        return lambda *args, **options: self._call(name, function, args, options)
+
+    def raw(self, name):
+        """The function itself, to be handed to another."""
+        return self._functions[name]
+
+    def _call(self, name, function, args, options):
+        again = [_copy(a) for a in args]
+        result = self._once(name, function, args, options)
+        if not _same(result, self._once(name, function, again, options)):
+            raise Failed(
+                f"{name} gives another answer when it is called again with the same arguments: it draws "
+                "noise, or keeps something from the call before"
+            )
+        return result
+
+    def _once(self, name, function, args, options):
+        given = [_copy(a) for a in args]
+        try:
+            with np.errstate(all="ignore"):
+                result = function(*given, **options)
+        except Failed:
+            raise
+        except (Exception, SystemExit) as error:
+            raise stopped(name, error, function) from error
+        for parameter, before, after in zip(_parameters(function), args, given, strict=False):
+            if isinstance(before, np.ndarray) and not _same(before, after):
+                raise Failed(
+                    f"{name} changes its argument {parameter}: the caller still needs it. Make a new array, "
+                    f"instead of writing into {parameter} with += or {parameter}[...] ="
+                )
+        return result
+
+
+def stopped(name, error, function=None):
+    """The Failed of an exception that the learner's code raised, with the line where it left that code."""
+    if isinstance(error, NotImplementedError) and "not written yet" in str(error):
+        return Failed(str(error))
+    own = getattr(getattr(function, "__code__", None), "co_filename", None)
+    frames = traceback.extract_tb(error.__traceback__)
+    mine = [frame for frame in frames if frame.filename == own]
+    line = mine[-1].lineno if mine else None
+    text = [f"line {line}: {linecache.getline(own, line).strip()}"] if mine else []
+    if isinstance(error, SystemExit):
+        return Failed(f"{name} calls exit: a function returns", text, line)
+    if isinstance(error, MemoryError):
+        return Failed(
+            f"{name} asks for more memory than there is: is an array made much too large?", text, line
+        )
+    words = " ".join(str(error).split()) + _about_shapes(str(error))
+    return Failed(f"{name} stops with {type(error).__name__}" + f": {words}" * bool(words), text, line)
+
+
+def _about_shapes(message):
+    """A hint where NumPy complains about shapes."""
+    shapes = [tuple(map(int, re.findall(r"\d+", s))) for s in re.findall(r"\(([\d, ]+)\)", message)]
+    if "broadcast" in message and len(shapes) == 2:
+        short, long = sorted(shapes, key=len)
+        if len(short) < len(long) and short == long[: len(short)]:
+            return ". The shorter one wants a new axis at its end: [..., None]"
+    if "matmul" in message or "not aligned" in message:
+        return ". The inner sizes of a product must be equal: is a transpose missing, or the order wrong?"
+    return ""
+
+
+def values(name, result, names):
+    """The parts of a result that has several, by their names."""
+    if result is None:
+        raise Failed(f"{name} returns None: is the return missing?")
+    if not isinstance(result, tuple | list):
+        raise Failed(f"{name} returns one value, expected {len(names)}: {', '.join(names)}")
+    if len(result) != len(names):
+        raise Failed(f"{name} returns {len(result)} values, expected {len(names)}: {', '.join(names)}")
+    return result
+
+
+def array(name, got, shape, sizes):
+    """`got` as an array of this shape, of finite numbers, or Failed."""
+    if got is None:
+        raise Failed(f"{name} is None: is the return missing?")
+    try:
+        got = np.asarray(got)
+        numeric = got.dtype.kind in "fiub"
+    except (ValueError, TypeError):
+        numeric = False
+    if not numeric:
+        kind = (
+            f"an array of {got.dtype}" if isinstance(got, np.ndarray) and got.dtype != object else "no array"
+        )
+        raise Failed(f"{name} is {kind}, expected an array of real numbers of shape {axes(shape, sizes)}")
+    if got.shape != tuple(shape):
+        raise Failed(shape_words(name, got.shape, tuple(shape), sizes))
+    if not np.isfinite(got).all():
+        at = tuple(int(i) for i in np.argwhere(~np.isfinite(got))[0])
+        nan, inf = (
+            "a log or a root of a negative number, inf - inf, 0 * inf",
+            "an exp that overflows, the log of 0",
+        )
+        cause = nan if np.isnan(got[at]) else inf
+        raise Failed(f"{name} is not finite: {got[at]} {_place(at)}; look for {cause}")
+    return got
+
+
+def expect(name, got, want, sizes=None, *, wrong=(), terms=None, formula=None, inputs=None, note=""):
+    """Hold `got` to `want`, and where they differ raise Failed with the cause as far as it can be told.
+
+    sizes    {"B": 7, "L": 3}: what the axes and ratios are called
+    wrong    pairs (sentence, array): what known mistakes would give; the first that fits is what is said
+    terms    name -> array: what a formula may be the sum of; formula: name -> its right factor
+    inputs   name -> array, like `got` or with one axis more: beyond some value of which `got` may be wrong
+    note     how the arguments were chosen, if that is special
+    """
+    sizes = sizes or {}
+    want = np.asarray(want, np.float64)
+    got = array(name, got, want.shape, sizes)
+    if close(got, want):
+        return
+    sentence = explain(name, got.astype(np.float64), want, sizes, wrong, terms, formula, inputs)
+    raise Failed(sentence + (f" ({note})" if note else ""), evidence(got, want))
+
+
+def expect_all(
+    names, results, wants, sizes=None, *, wrong=(), terms=None, formulas=None, inputs=None, note=""
+):
+    """`expect` for several results of one function; names it when two of them are exchanged.
+
+    wrong    pairs (sentence, tuple of arrays), as the mistaken function returns them
+    formulas one dict for each result
+    """
+    sizes = sizes or {}
+    results = [array(n, g, np.shape(w), sizes) for n, g, w in zip(names, results, wants, strict=True)]
+    right = [close(g, w) for g, w in zip(results, wants, strict=True)]
+    if not any(right):
+        for i in range(len(names)):
+            for j in range(i):
+                if (
+                    np.shape(wants[i]) == np.shape(wants[j])
+                    and close(results[i], wants[j])
+                    and close(results[j], wants[i])
+                ):
+                    raise Failed(f"{names[j]} and {names[i]} are exchanged: {names[j]} comes first")
+    for k, name in enumerate(names):
+        expect(
+            name,
+            results[k],
+            wants[k],
+            sizes,
+            wrong=[(sentence, arrays[k]) for sentence, arrays in wrong if _has(arrays, k)],
+            terms=terms,
+            formula=formulas[k] if formulas else None,
+            inputs=inputs,
+            note=note,
+        )
+
+
+def close(got, want):
+    """Equal but for rounding: of double precision, or of single where the result looks like it."""
+    got, want = np.asarray(got), np.asarray(want, np.float64)
+    if got.shape != want.shape or got.dtype.kind not in "fiub":
+        return False
+    size = np.max(np.abs(want), initial=0) or 1.0
+    error = np.max(np.abs(got.astype(np.float64) - want), initial=0) / size
+    return bool(error <= (SINGLE if in_single(got) else DOUBLE))
+
+
+def in_single(got):
+    """Whether every entry is a number of single precision."""
+    return got.dtype.kind == "f" and (got.dtype.itemsize <= 4 or np.array_equal(got, got.astype(np.float32)))
+
+
+def mistaken(wrong, name, *args):
+    """Pairs (sentence, value) of the listed wrong answers, for `expect`: what each gives here."""
+    found = []
+    for answer in wrong:
+        if name in answer.functions and answer.says:
+            try:
+                with np.errstate(all="ignore"):
+                    found.append((answer.says, answer.functions[name](*[_copy(a) for a in args])))
+            except Exception:  # a wrong answer may fail in any way, and then explains nothing
+                continue
+    return found
+
+
+def evidence(got, want):
+    """The worst entry in numbers, and how many are wrong."""
+    got = np.asarray(got, np.float64)
+    error = np.abs(got - want)
+    at = np.unravel_index(int(np.argmax(error)), got.shape) if got.ndim else ()
+    size = np.max(np.abs(want), initial=0) or 1.0
+    wrong = int(np.sum(error > DOUBLE * size))
+    lines = [f"{_place(at)}: got {got[at]:.8g}, want {want[at]:.8g}".lstrip(": ")]
+    if got.size > 1:
+        lines.append(f"{wrong} of {got.size} entries differ")
+    return lines
+
+
+def biased(name, mean, exact, error, reasons=()):
+    """Raise Failed if a mean is more than 5 of its standard errors from the exact value.
+
+    reasons: pairs (ratio, sentence), the mean over the exact value and what it would mean
+    """
+    z = (mean - exact) / error
+    if abs(z) <= 5:
+        return
+    detail = f"its mean is {mean:.6g} +- {error:.2g}, exact {exact:.6g}: {abs(z):.0f} standard errors apart"
+    for ratio, sentence in reasons:
+        if abs(mean - ratio * exact) <= 5 * error:
+            raise Failed(sentence, [f"{name}: {detail}"])
+    raise Failed(f"{name} is biased: its mean is {mean / exact:.3g} times the exact gradient", [detail])
+
+
+def report(found):
+    """Raise Failed with the headline of a gradient check's report, if it is not ok."""
+    if not found.ok:
+        raise Failed(found.headline.removeprefix("WRONG: "), str(found).splitlines()[-len(found.rows) - 1 :])
+
+
+def signature(exercise, functions):
+    """Every function is there and takes the arguments that the stub names."""
+    for function in exercise.functions:
+        name = function.__name__
+        mine = functions[name]
+        if not callable(mine):
+            raise Failed(f"{name} is {type(mine).__name__}, expected a function")
+        want, got = exercise.parameters(function), _parameters(mine)
+        if got and got[: len(want)] != want and not any(part.startswith("*") for part in got):
+            raise Failed(f"{name} takes ({', '.join(got)}), expected ({', '.join(want)})")
+
+
+def _parameters(function):
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [str(p) if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) else p.name for p in parameters]
+
+
+def _copy(value):
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+def _same(a, b):
+    if isinstance(a, tuple | list) and isinstance(b, tuple | list):
+        return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        a, b = np.asarray(a), np.asarray(b)
+        return a.shape == b.shape and (a.dtype.kind == "O" or a.tobytes() == b.tobytes())
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_same(a[k], b[k]) for k in a)
+    if isinstance(a, float) and isinstance(b, float):
+        return a == b or (a != a and b != b)
+    return True
+
+
+def _has(arrays, k):
+    return isinstance(arrays, tuple | list) and len(arrays) > k
+
+
+def _place(at):
+    return f"at [{', '.join(str(int(i)) for i in at)}]" if len(at) else ""
