@@ -21,6 +21,7 @@ MEMORY = (
     8 << 30
 )  # bytes of address space: an array that is much too large fails, and takes nothing else with it
 SHOWN = 10  # lines of the learner's own printing
+BORROWED = "the library's own {} is used: the exercise is to write it"
 
 
 class Printed(io.TextIOBase):
@@ -117,8 +118,10 @@ def load(path, exercise):
     for name in exercise.names:
         if name not in space:
             near = [key for key in space if callable(space[key]) and not key.startswith("_")]
-            found = f"; it has {', '.join(near)}" if near else ""
-            raise Failed(f"the file has no function {name}: was it renamed, or indented into another?{found}")
+            found = f" (it has {', '.join(near)})" if near else ""
+            raise Failed(f"the file has no function {name}{found}: was it renamed, or indented into another?")
+        if str(getattr(space[name], "__module__", "")).startswith("minivae"):
+            raise Failed(BORROWED.format(name))
     return space
 
 
@@ -135,11 +138,7 @@ def borrowed(tree, exercise):
             taken = {node.attr}
         if taken & names:
             name = min(taken & names)
-            raise Failed(
-                f"the library's own {name} is called: the exercise is to write it",
-                [f"line {node.lineno}"],
-                node.lineno,
-            )
+            raise Failed(BORROWED.format(name), [f"line {node.lineno}"], node.lineno)
 
 
 def _at(path, error, sentence):

@@ -51,7 +51,7 @@ class Judged:
             raise
         except (Exception, SystemExit) as error:
             raise stopped(name, error, function) from error
-        for parameter, before, after in zip(_parameters(function), args, given, strict=False):
+        for parameter, before, after in zip(_parameters(function) or [], args, given, strict=False):
             if isinstance(before, np.ndarray) and not _same(before, after):
                 raise Failed(
                     f"{name} changes its argument {parameter}: the caller still needs it. Make a new array, "
@@ -75,7 +75,10 @@ def stopped(name, error, function=None):
         return Failed(
             f"{name} asks for more memory than there is: is an array made much too large?", text, line
         )
-    words = " ".join(str(error).split()) + _about_shapes(str(error))
+    try:
+        words = " ".join(str(error).split()) + _about_shapes(str(error))
+    except Exception:  # an exception of the learner's own, which cannot say what it is
+        words = ""
     return Failed(f"{name} stops with {type(error).__name__}" + f": {words}" * bool(words), text, line)
 
 
@@ -106,14 +109,15 @@ def array(name, got, shape, sizes):
     """`got` as an array of this shape, of finite numbers, or Failed."""
     if got is None:
         raise Failed(f"{name} is None: is the return missing?")
+    given = got
     try:
-        got = np.asarray(got)
+        got = np.asarray(given)
         numeric = got.dtype.kind in "fiub"
     except (ValueError, TypeError):
         numeric = False
     if not numeric:
         kind = (
-            f"an array of {got.dtype}" if isinstance(got, np.ndarray) and got.dtype != object else "no array"
+            f"an array of {got.dtype}" if isinstance(given, np.ndarray) else f"of type {type(given).__name__}"
         )
         raise Failed(f"{name} is {kind}, expected an array of real numbers of shape {axes(shape, sizes)}")
     if got.shape != tuple(shape):
@@ -251,7 +255,7 @@ def signature(exercise, functions):
         if not callable(mine):
             raise Failed(f"{name} is {type(mine).__name__}, expected a function")
         want, got = exercise.parameters(function), _parameters(mine)
-        if got and got[: len(want)] != want and not any(part.startswith("*") for part in got):
+        if got is not None and got[: len(want)] != want and not any(part.startswith("*") for part in got):
             raise Failed(f"{name} takes ({', '.join(got)}), expected ({', '.join(want)})")
 
 
@@ -259,7 +263,7 @@ def _parameters(function):
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
-        return []
+        return None
     return [str(p) if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) else p.name for p in parameters]
 
 
