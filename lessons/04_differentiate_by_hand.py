@@ -1,0 +1,393 @@
+# %% [markdown]
+# # 4. Differentiate by hand
+#
+# **You will** derive the backward pass of a dense layer, of four activations and of a loss in logits, write
+# each beside its forward pass, and chain them into a decoder with one hidden layer.
+#
+# **You will learn** to derive index by index and then read off the matrices; to use shapes as a compass; why
+# a bias' gradient is a sum; why a loss takes logits and not probabilities; why nobody builds a Jacobian.
+#
+# **You need** matrix products, partial derivatives, and the chain rule for one variable; about 30 minutes.
+#
+# **New names** `ops.dense_forward`, `ops.dense_backward`, `ops.activation_forward`,
+# `ops.activation_backward`, `ops.bernoulli_nll`, `ops.bernoulli_nll_backward`
+#
+# %%
+import numpy as np
+
+from lessons.story import BLUE, GREEN, GREY, RED, STYLES, beside, canvas, guess, number, save, say, section
+from minivae import ops
+
+rng = np.random.default_rng(0)
+
+# %% [markdown]
+# ## 1. Write a dense layer and its derivative side by side
+#
+# `d` before a name is the derivative of the loss, one number, by that array. It has the array's shape.
+#
+#     a_ij = sum_k x_ik W_kj + b_j             forward; i: example, k: input, j: output
+#
+# Somebody hands down da_ij. The chain rule sums over every a that the variable enters:
+#
+#     dx_ik = sum_j da_ij W_kj                 x_ik enters a_ij for every j, with the factor W_kj
+#     dW_kj = sum_i da_ij x_ik                 W_kj enters a_ij for every i, with the factor x_ik
+#     db_j  = sum_i da_ij                      b_j enters a_ij for every i, with the factor 1
+#
+# A sum over a shared inner index is a matrix product, once the arrays are turned so that it stands inside:
+#
+#     dx = da @ W.T       dW = x.T @ da       db = da.sum(axis=0)
+#
+# The backward function needs x and W. The forward function hands them over in a cache.
+# %%
+section("1. Write a dense layer and its derivative side by side")
+
+
+def layer_forward(x, W, b):
+    """a = x @ W + b, and the cache that layer_backward takes."""
+    return x @ W + b, (x, W)
+
+
+def layer_backward(da, cache):
+    """da -> dx, dW, db."""
+    x, W = cache
+    return da @ W.T, x.T @ da, da.sum(axis=0)
+
+
+def loops(x, W, da):
+    """The index formulas, word for word."""
+    dx, dW, db = np.zeros(x.shape), np.zeros(W.shape), np.zeros(W.shape[1])
+    for i, k, j in np.ndindex(*x.shape, W.shape[1]):
+        dx[i, k] += da[i, j] * W[k, j]
+        dW[k, j] += da[i, j] * x[i, k]
+    for i, j in np.ndindex(*da.shape):
+        db[j] += da[i, j]
+    return dx, dW, db
+
+
+def worst(arrays, others):
+    """The largest difference between two lists of arrays, entry by entry."""
+    return max(np.abs(array - other).max() for array, other in zip(arrays, others, strict=True))
+
+
+B, n_in, n_out = 7, 3, 5  # all different, for a reason that section 2 gives
+x = rng.standard_normal((B, n_in))
+W, b = rng.standard_normal((n_in, n_out)), rng.standard_normal(n_out)
+da = rng.standard_normal((B, n_out))  # whatever the rest of the network may hand down
+a, cache = layer_forward(x, W, b)
+a_library, cache_library = ops.dense_forward(x, W, b)
+by_hand = layer_backward(da, cache)
+say("Largest difference over all entries, so 0 is exact:")
+beside("forward: by hand and ops.dense_forward", worst([a], [a_library]), 0, 1e-14)
+beside("backward: matrices and loops", worst(by_hand, loops(x, W, da)), 0, 1e-14)
+library = ops.dense_backward(da, cache_library)
+beside("backward: matrices and ops.dense_backward", worst(by_hand, library), 0, 1e-14)
+
+guess("The loss will be a mean over the batch. Should db then be a mean over the batch, too?")
+moved, _ = layer_forward(x, W, b + np.array([0.001, 0, 0, 0, 0]))
+difference = (
+    (moved.sum() - a.sum()) / B / 0.001
+)  # of the loss: a summed over outputs, averaged over the batch
+da_of_loss = np.full((B, n_out), 1 / B)
+beside("db_0 as a sum of da, and by moving b_0", da_of_loss.sum(axis=0)[0], difference, 1e-10)
+number("db_0 as a mean of da", da_of_loss.mean(axis=0)[0])
+say("No: da holds the 1/B already. A mean divides twice, and the bias would learn 7 times too slowly.")
+
+# %% [markdown]
+# ## 2. Let the shapes point the way
+#
+# Which factor is transposed need not be learnt by heart: dW has the shape of W and is made from x and da.
+# Below, every product of two of x, x.T, W, W.T, da, da.T is tried; those of the wanted shape are kept.
+# %%
+section("2. Let the shapes point the way")
+guess("Of the 36 products P @ Q, how many have the shape of dW? How many if B, n_in and n_out are all 4?")
+
+
+def products(B, n_in, n_out, wanted):
+    """Which products of two arrays of the layer are defined and have the wanted shape."""
+    shapes = {"x": (B, n_in), "W": (n_in, n_out), "da": (B, n_out)}
+    shapes |= {name + ".T": shape[::-1] for name, shape in shapes.items()}
+    pairs = [(p, q) for p in shapes for q in shapes if shapes[p][1] == shapes[q][0]]
+    return [f"{p} @ {q}" for p, q in pairs if (shapes[p][0], shapes[q][1]) == wanted]
+
+
+found = products(B, n_in, n_out, (n_in, n_out)), products(B, n_in, n_out, (B, n_in))
+say(f"Of the shape of dW: {', '.join(found[0])}. Of the shape of dx: {', '.join(found[1])}.")
+beside("products of the shape of dW", len(found[0]), 1, 0)
+beside("products of the shape of dx", len(found[1]), 1, 0)
+beside("products of the shape of dW, all sizes 4", len(products(4, 4, 4, (4, 4))), 36, 0)
+say("""The compass works while the sizes differ. Where they agree, 35 wrong products run without an error. So
+check a layer on a batch whose sizes are all different, and be wary of a network whose layers are equally
+wide.""")
+
+# %% [markdown]
+# ## 3. Differentiate activations from their outputs
+#
+# y = act(a) acts on each entry alone, so da_ij = dy_ij act'(a_ij). Four derivatives, told from y:
+#
+#     relu      y = max(a, 0)            y' = 1 where y > 0, else 0
+#     tanh      y = tanh(a)              y' = 1 - y^2
+#     sigmoid   y = 1 / (1 + e^-a)       y' = e^-a / (1 + e^-a)^2 = y (1 - y)
+#     softplus  y = log(1 + e^a)         y' = e^a / (1 + e^a) = 1 - e^-y,   because e^y = 1 + e^a
+#
+# The layer keeps y and may forget a. To compute y, take the exponential only of what is never positive:
+#
+#     softplus(a) = max(a, 0) + log(1 + e^-|a|)
+#     sigmoid(a)  = 1 / (1 + e^-|a|) for a >= 0, e^-|a| / (1 + e^-|a|) below
+# %%
+section("3. Differentiate activations from their outputs")
+
+a = np.linspace(-20, 20, 400)  # an even number of points, so none is at relu's kink
+by_input = {  # the same derivatives from the input, another way
+    "relu": (a > 0).astype(float),
+    "tanh": 1 / np.cosh(a) ** 2,
+    "sigmoid": 1 / (4 * np.cosh(a / 2) ** 2),
+    "softplus": 0.5 * (1 + np.tanh(a / 2)),
+}
+for name, derivative in by_input.items():
+    from_output = ops.activation_backward(np.ones_like(a), ops.activation_forward(a, name), name)
+    beside(f"{name}' from y and from a, worst difference", worst([from_output], [derivative]), 0, 4e-15)
+
+guess("log(1 + e^a) as it stands, in float64: what is it at a = 1000, where softplus is 1000? At a = -40?")
+far = np.array([1000.0, -40.0])
+with np.errstate(over="ignore"):
+    naive = np.log(1 + np.exp(far))
+stable = ops.activation_forward(far, "softplus")
+number("naive softplus(1000)", naive[0])
+beside("stable softplus(1000)", stable[0], 1000, 0)
+number("naive softplus(-40)", naive[1])
+beside("stable softplus(-40) / e^-40", stable[1] / np.exp(-40.0), 1, 1e-12)
+say("""e^1000 is beyond the largest float64, about e^709.8. At -40 the naive form adds 4e-18 to 1, which
+rounds back to 1: all digits are lost. The stable form takes e^-|a|, at most 1, and log1p keeps what is
+small.""")
+
+# %% [markdown]
+# ## 4. Write the loss in logits
+#
+# A slide writes the Bernoulli loss in probabilities, p = sigmoid(l):
+#
+#     nll = -x log p - (1 - x) log(1 - p)
+#
+# With log p = -softplus(-l), log(1 - p) = -softplus(l), and softplus(-l) = softplus(l) - l:
+#
+#     nll = x (softplus(l) - l) + (1 - x) softplus(l) = softplus(l) - x l
+#     dl  = sigmoid(l) - x                     what the decoder said minus what was there
+#
+# Through p one multiplies two factors that cancel on paper,
+#
+#     dnll/dp = (p - x) / (p (1 - p))    and    dp/dl = p (1 - p)
+#
+# On a machine, where p has been rounded to 1, they are 1/0 and 0.
+# %%
+section("4. Write the loss in logits")
+guess("x = 0 and the logit grows. Where does -log(1 - p) become infinite? And with x = 1 at l = -40?")
+
+
+def through_p(l, x, clip=0):
+    """The slide's loss and its derivative by l, in the float type of l; p is clipped to [clip, 1 - clip]."""
+    with np.errstate(all="ignore"):
+        raw = 1 / (1 + np.exp(-l))
+        p = np.clip(raw, clip, 1 - clip)
+        loss = -x * np.log(p) - (1 - x) * np.log(1 - p)
+        return loss, (p - x) / (p * (1 - p)) * np.where(p == raw, raw * (1 - raw), 0)
+
+
+def through_logits(l, x):
+    """The loss and its derivative as the library has them, for one pixel -> loss, dl."""
+    l, x = np.full((1, 1), l), np.full((1, 1), x, float)  # (B, D)
+    return ops.bernoulli_nll(l, x)[0], ops.bernoulli_nll_backward(np.ones(1), l, x)[0, 0]
+
+
+fine = np.linspace(10, 45, 350_001)
+for dtype, bits in ((np.float64, 53), (np.float32, 24)):
+    first = fine[np.isinf(through_p(fine.astype(dtype), dtype(0))[0])][0]
+    beside(f"{dtype.__name__}: infinite from {bits} log 2 on", first, bits * np.log(2), 2e-4)
+number("through p: loss at l = 40, x = 0", through_p(40.0, 0)[0])
+say(f"There p = 1, and dl = (p - x) / (p (1 - p)) times p (1 - p) comes out as {through_p(40.0, 0)[1]}.")
+beside("through p: loss at l = -40, x = 1", through_p(-40.0, 1)[0], 40, 1e-12)
+for l, x_one in ((40.0, 0), (-40.0, 1)):
+    loss, dl = through_logits(l, x_one)
+    beside(f"from logits: loss at l = {l:g}, x = {x_one}", loss, 40, 1e-12)
+    beside(f"from logits: dl at l = {l:g}, x = {x_one}", dl, np.sign(l), 1e-12)
+say("""Only one side breaks. Floats are dense near 0, and p = 4e-18 is a good number; next to 1 they are
+1e-16 apart, and 1 + e^-l is 1 from e^-l = 2^-53 on. In float32, in which networks train, that is a logit of
+17. To clip p hides the infinity and stops the learning: the loss is flat there, so a pixel that is wrong by
+20 nats gets no gradient.""")
+loss, dl = through_p(20.0, 0, clip=1e-7)
+beside("clipped at 1e-7: loss at l = 20, x = 0", loss, 7 * np.log(10), 1e-6)
+beside("clipped at 1e-7: dl at l = 20, x = 0", dl, 0, 0)
+
+figure, (losses, slopes) = canvas(2, height=3.4)
+logits = np.linspace(10, 45, 1401)
+exact = np.array([through_logits(l, 0) for l in logits]).T  # (2, points)
+lines = (
+    (exact, BLUE, "from logits"),
+    (through_p(logits, 0), RED, "through p, float64"),
+    (through_p(logits.astype(np.float32), np.float32(0)), GREEN, "through p, float32"),
+    (through_p(logits, 0, clip=1e-7), GREY, "through p, clipped at 1e-7"),
+)
+for pair, colour, label in lines:
+    for axes, values in zip((losses, slopes), pair, strict=True):
+        width, alpha = (6, 0.4) if colour == BLUE else (1.8, 1)
+        finite = np.where(np.isfinite(values), values, np.nan)
+        axes.plot(logits, finite, color=colour, ls=STYLES[colour], lw=width, alpha=alpha, label=label)
+for colour, last in ((RED, 53 * np.log(2)), (GREEN, 24 * np.log(2))):
+    losses.plot(last, last, "s", color=colour, ms=8)
+    slopes.plot(last, 1, "s", color=colour, ms=8)
+losses.set(xlabel="logit l, where x = 0", ylabel="loss, nats")
+losses.set_title("Through p the loss ends (square) or is cut off", fontsize=10)
+losses.legend(fontsize=8, frameon=False, loc="upper left")
+slopes.set(xlabel="logit l, where x = 0", ylabel="d loss / dl", ylim=(-0.1, 1.3))
+slopes.set_title("So does its gradient: gone where most is wrong", fontsize=10)
+save(figure, "logits", dpi=85)
+
+# %% [markdown]
+# ## 5. Chain the pieces into a decoder
+#
+# The decoder of a VAE with one hidden layer: z (B, L), h (B, H), logits (B, D). The backward pass calls the
+# same functions in reverse order. Each takes the derivative of its output and returns those of its inputs:
+#
+#     h      = tanh(z @ W1 + b1)               dz, dW1, db1 <- dh
+#     logits = h @ W2 + b2                     dh, dW2, db2 <- dlogits
+#     nll    = bernoulli_nll(logits, x)        dlogits      <- dnll
+#     loss   = mean(nll)                       dnll = 1/B for every example
+# %%
+section("5. Chain the pieces into a decoder")
+
+B, L, H, D = 7, 2, 3, 5
+x = (rng.random((B, D)) < 0.5).astype(float)
+params = {
+    "z": rng.standard_normal((B, L)),
+    "W1": rng.standard_normal((L, H)),
+    "b1": rng.standard_normal(H),
+    "W2": rng.standard_normal((H, D)),
+    "b2": rng.standard_normal(D),
+}
+
+
+def forward(z, W1, b1, W2, b2):
+    """The loss, and what backward needs."""
+    h, cache1 = ops.dense_forward(z, W1, b1, "tanh")  # (B, H)
+    logits, cache2 = ops.dense_forward(h, W2, b2)  # (B, D)
+    return ops.bernoulli_nll(logits, x).mean(), (cache1, cache2, logits)
+
+
+def backward(caches):
+    """The lines of forward, in reverse."""
+    cache1, cache2, logits = caches
+    dnll = np.full(B, 1 / B)  # (B,)
+    dlogits = ops.bernoulli_nll_backward(dnll, logits, x)  # (B, D)
+    dh, dW2, db2 = ops.dense_backward(dlogits, cache2)
+    dz, dW1, db1 = ops.dense_backward(dh, cache1)
+    return {"z": dz, "W1": dW1, "b1": db1, "W2": dW2, "b2": db2}
+
+
+loss, caches = forward(**params)
+grads = backward(caches)
+number("loss", loss, "nats")
+say("One entry of each gradient beside a central difference, (loss(+h) - loss(-h)) / 2h with h = 1e-5:")
+for name, array in params.items():
+    bump = np.zeros(array.shape)
+    bump.flat[-1] = 1e-5
+    up, down = (forward(**{**params, name: array + sign * bump})[0] for sign in (1, -1))
+    beside(f"last entry of d{name} {array.shape}", grads[name].flat[-1], (up - down) / 2e-5, 1e-9)
+
+# %% [markdown]
+# **Forward mode** applies the same chain rule from the other end: it moves one entry with speed 1 and
+# follows how fast all that is computed from it moves. One walk gives the derivatives of everything by one
+# entry; a walk of reverse mode gives those of one output by everything. A loss is one output.
+# %%
+guess("How many walks does forward mode need for all these derivatives, and how many does reverse mode?")
+
+
+def tangent(moved):
+    """How fast the loss moves when the arrays move with the speeds in `moved`."""
+    v = {name: np.zeros(array.shape) for name, array in params.items()} | moved
+    h, logits = caches[1][0], caches[2]
+    a = params["z"] @ params["W1"] + params["b1"]  # (B, H)
+    vh = (v["z"] @ params["W1"] + params["z"] @ v["W1"] + v["b1"]) / np.cosh(a) ** 2  # (B, H)
+    vlogits = vh @ params["W2"] + h @ v["W2"] + v["b2"]  # (B, D)
+    p = 0.5 * (1 + np.tanh(logits / 2))
+    return ((p - x) * vlogits).sum(axis=1).mean()
+
+
+walks, slow = 0, {name: np.zeros(array.shape) for name, array in params.items()}
+for name, array in params.items():
+    for index in np.ndindex(array.shape):
+        moved = np.zeros(array.shape)
+        moved[index] = 1
+        slow[name][index] = tangent({name: moved})
+        walks += 1
+beside("reverse mode and forward mode, worst difference", worst(grads.values(), slow.values()), 0, 1e-14)
+beside("walks of forward mode", walks, B * L + L * H + H + H * D + D, 0)
+say("Reverse mode: one walk back, whatever the number of parameters. Hence its other name, backpropagation.")
+
+figure, graph = canvas(height=2.6, width=9)
+graph.set(xlim=(0, 13.5), ylim=(-1.35, 1.35))
+graph.set_axis_off()
+graph.set_title("Data flows right, derivatives flow left, each in the shape of its array", fontsize=10)
+steps = (  # an array, the operation that takes it, what else enters there, which derivatives leave
+    (f"z {B, L}", "dense\ntanh", f"W1 {L, H}   b1 {(H,)}", f"dW1 {L, H}   db1 {(H,)}"),
+    (f"h {B, H}", "dense", f"W2 {H, D}   b2 {(D,)}", f"dW2 {H, D}   db2 {(D,)}"),
+    (f"logits {B, D}", "Bernoulli\nnll", f"x {B, D}", ""),
+    (f"nll {(B,)}", "mean", "", ""),
+    ("loss ()", "", "", ""),
+)
+for k, (array, operation, above, below) in enumerate(steps):
+    at = 3 * k + 0.75  # the middle of the arrows; the box's is 1.5 further
+    texts = [(at, 0.33, array, BLUE), (at, -0.37, "d" + array, RED), (at + 1.5, 0, operation, "black")]
+    texts += [(at + 1.5, 1.1, above, BLUE), (at + 1.5, -1.1, below, RED)]
+    arrows = [(at - 0.75, 0.15, 1.5, 0, BLUE), (at + 0.75, -0.15, -1.5, 0, RED)]
+    arrows += [(at + 1.5, 0.95, 0, -0.5, BLUE)] if above else []
+    arrows += [(at + 1.5, -0.45, 0, -0.5, RED)] if below else []
+    graph.bar(at + 1.5, 0.9 * bool(operation), width=1.5, bottom=-0.45, fc="white", ec="black")
+    for u, v, text, colour in texts:
+        graph.text(u, v, text, ha="center", va="center", color=colour, fontsize=8.5)
+    for u, v, du, dv, colour in arrows:
+        style = {"arrowstyle": "->", "color": colour, "ls": STYLES[colour], "lw": 1.4}
+        graph.annotate("", (u + du, v + dv), (u, v), arrowprops=style)
+save(figure, "shapes", dpi=90)
+
+# %% [markdown]
+# ## 6. Multiply by the Jacobian without building it
+#
+# The derivatives of all entries of a by all entries of W make the Jacobian, B n_out rows, n_in n_out columns:
+#
+#     da_ij / dW_kl = x_ik where j = l, else 0
+#
+# The chain rule wants one row of numbers times this matrix, sum_ij da_ij (da_ij / dW_kl): a vector-Jacobian
+# product. With the zeros left out it is sum_i da_il x_ik: x.T @ da again. Every backward function of this
+# library is the vector-Jacobian product of its forward function.
+# %%
+section("6. Multiply by the Jacobian without building it")
+guess("784 inputs, 400 outputs, 128 examples, float64: how many bytes are the Jacobian by W, and dW?")
+
+x, da = rng.standard_normal((B, n_in)), rng.standard_normal((B, n_out))
+jacobian = np.zeros((B, n_out, n_in, n_out))
+for i, j, k in np.ndindex(B, n_out, n_in):
+    jacobian[i, j, k, j] = x[i, k]
+product = da.ravel() @ jacobian.reshape(B * n_out, n_in * n_out)  # (n_in * n_out,)
+_, dW, _ = ops.dense_backward(da, ops.dense_forward(x, W, b)[1])
+beside("vector times Jacobian, and dW, worst difference", worst([product], [dW.ravel()]), 0, 1e-14)
+beside("share of the Jacobian that is 0", (jacobian == 0).mean(), 1 - 1 / n_out, 1e-15)
+number("Jacobian of the large layer", 8 * (128 * 400) * (784 * 400) / 1e9, "GB")
+number("dW of the large layer", 8 * 784 * 400 / 1e9, "GB")
+say("128 GB, of which 399 entries in 400 are 0, against 2.5 MB. The product skips all of it.")
+
+# %% [markdown]
+# ## Try on your own
+#
+# - Give the hidden layer "softplus". `backward` stays: the cache knows the activation. `tangent` changes.
+# - Let the loss be a mean over pixels, too. Which derivatives change, by which factor? Do the shapes tell?
+# - Share a matrix: W2 = W1.T, with D = L. W1 now enters twice; how do dW1 and dW2 make its derivative?
+#
+# **Exercises** `python -m lessons start 5` (activations), `python -m lessons start 6` (the dense layer),
+# `python -m lessons start 7` (the Bernoulli loss in logits).
+#
+# ## Further reading
+#
+# - Rumelhart, Hinton, Williams, "Learning representations by back-propagating errors", 1986.
+# - Griewank and Walther, "Evaluating derivatives", second edition, 2008: forward and reverse mode, and their
+#   cost.
+# - Baydin, Pearlmutter, Radul, Siskind, "Automatic differentiation in machine learning: a survey", 2018.
+# - Goldberg, "What every computer scientist should know about floating-point arithmetic", 1991.
+# - Maechler, "Accurately computing log(1 - exp(-|a|))", 2012: log1p and expm1 at work.
