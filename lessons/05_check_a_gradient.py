@@ -11,8 +11,7 @@
 #
 # **New names** `gradcheck.complex_step`, `gradcheck.central_difference`, `gradcheck.check`,
 # `gradcheck.check_pair`, `gradcheck.check_model`, `gradcheck.check_sampler`, `gradcheck.check_kl`,
-# `gradcheck.check_scaling`, `bugs.GALLERY`, `bugs.away_from_zero`, `ops.gaussian_kl_backward`; you have met
-# `ops.gaussian_kl`, `ops.gaussian_std` and `ops.gaussian_sample` before
+# `gradcheck.check_scaling`, `bugs.GALLERY`, `bugs.away_from_zero`, `ops.gaussian_kl_backward`
 #
 # %%
 import numpy as np

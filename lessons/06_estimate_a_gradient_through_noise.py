@@ -11,8 +11,7 @@
 #
 # **New names** `ops.gaussian_score`, `ops.gaussian_sample_backward`, `estimators.score_function`,
 # `estimators.pathwise`, `estimators.optimal_baseline`, `estimators.leave_one_out`,
-# `estimators.quadratic_moments`, `estimators.cos_moments`, `estimators.kl_moments`; you have met
-# `ops.gaussian_sample` and `ops.gaussian_log_prob` before
+# `estimators.quadratic_moments`, `estimators.cos_moments`, `estimators.kl_moments`
 #
 # %%
 import math
