@@ -43,7 +43,9 @@ def beside(name, measured, exact, within):
     """A number beside its exact value; they must agree to `within`, an absolute tolerance."""
     measured, exact = float(measured), float(exact)
     _tell(name, measured)
-    print(f"  {name:<52} {_short(measured):>11}   exact {_short(exact):>11}   (to {float(f'{within:.2g}'):g})")
+    print(
+        f"  {name:<52} {_short(measured):>11}   exact {_short(exact):>11}   (to {float(f'{within:.2g}'):g})"
+    )
     if not abs(measured - exact) <= within:
         raise AssertionError(f"{name}: {measured!r} is not within {within} of {exact!r}")
 

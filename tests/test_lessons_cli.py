@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lessons import checking, cli
+from lessons import checking, cli, story
 from lessons.exercises import load
 
 NUMBER = next(n for n, exercise in load().items() if exercise.name == "gaussian_kl")
@@ -295,6 +295,25 @@ def test_every_command_of_a_lesson_exists():
                 f"{page.name}: {word} {number}"
             )
     assert named
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["README.md", "lessons/README.md"])
+def test_every_command_on_a_page_runs(tmp_path, monkeypatch, capsys, page):
+    """The `python -m lessons` lines of its fences, in their order, on an empty folder."""
+    monkeypatch.setattr(story, "FIGURES", tmp_path)
+    story.told.clear()
+    fences = re.findall(r"```bash\n(.*?)```", (cli.LESSONS.parent / page).read_text(), re.DOTALL)
+    lines = re.findall(r"python -m lessons\b([^#\n]*)", "\n".join(fences))
+    assert len(lines) >= 4
+    for words in lines:
+        code = lessons(tmp_path / "work", *words.split())
+        assert code == (1 if "check" in words else 0), words  # the holes are still open
+        told = capsys.readouterr()
+        assert told.out
+        assert not told.err
+        if "start" in words:
+            assert (tmp_path / "work" / re.search(r"lessons/work/(\w+\.py)", "\n".join(fences))[1]).exists()
 
 
 def test_the_work_folder_is_ignored_and_not_collected():
