@@ -35,6 +35,8 @@ rng = np.random.default_rng(0)
 # cannot be mistaken, and it sums over the dimensions of x:
 #
 #     log N(x; m, v) = -1/2 sum (log 2 pi + log v + (x - m)^2 / v)
+#
+# log is the natural logarithm; a log-density is counted in nats, and 1 nat is a factor of e.
 # %%
 section("1. Draw from a model with a hidden number")
 s, n = 0.5, 100_000
@@ -61,9 +63,9 @@ say("""z is hidden, x = z + 0.5 eps is shown, and variances of independent parts
 number was drawn, the tolerance is four to five of its standard errors.""")
 
 # %% [markdown]
-# A slide says N(mu, sigma), another one N(mu, sigma^2), for the same thing (UvA, Brown, Bonvicini). The check
-# says which: E log N(x; 0, v) = -1/2 (log 2 pi + log v + s^2/v) is largest where v is the variance of the
-# draws. Reading s as the variance loses 1/2 (log s + s) - 1/2 (log s^2 + 1) = 1/2 (s - log s - 1) nats an x.
+# Slides say N(mu, sigma) (UvA, Bonvicini), others N(mu, sigma^2), and two say both (Brown, Isachenko). The
+# check says which: E log N(x; 0, v) = -1/2 (log 2 pi + log v + s^2/v) is largest where v is the variance of
+# the draws. Reading s as the variance loses 1/2 (log s + s) - 1/2 (log s^2 + 1) = 1/2 (s - log s - 1) nats.
 # %%
 guess("is the density of 0.5 eps N(0, 0.5) or N(0, 0.25), and what does the wrong one lose, in nats an x?")
 lost = library_log_normal(noise, 0, s**2) - library_log_normal(noise, 0, s)  # (n,)
@@ -80,7 +82,7 @@ say("The second argument is sigma^2, and a sample variance is all it takes to fi
 # %%
 other = 3 * (1 + 6 * s**2 + 3 * s**4) / (1 + s**2) ** 2
 fourth = (drawn_x**4).mean(), ((drawn_z + np.abs(drawn_z) * noise) ** 4).mean()
-beside("E x^4 / variance^2, noise s^2", fourth[0] / (1 + s**2) ** 2, 3, 0.08)
+beside("E x^4 / variance^2, noise s^2", fourth[0] / (1 + s**2) ** 2, 3, 0.14)
 beside("E x^4 / variance^2, noise depends on z", fourth[1] / (1 + s**2) ** 2, other, 0.5)
 say("A slide lets the noise of PCA depend on z. Then x is no Gaussian; with sigma^2 I for every z it is one.")
 
@@ -99,6 +101,8 @@ say("A slide lets the noise of PCA depend on z. Then x is no Gaussian; with sigm
 #                                    mean = var x/s^2                    mean = x / (1 + s^2)
 # %%
 section("2. Put the posterior on a grid")
+say("""z ~ N(0, 1) and x|z ~ N(z, s^2) with s = 0.5; x = 1 is seen. Which z was it? Beside the numbers of the
+grid stand those of the exact Gaussian posterior.""")
 x, step = 1.0, 0.001
 z = np.arange(-8, 8 + step / 2, step)  # (16001,)
 prior = np.exp(library_log_normal(z, 0, 1))  # (16001,)
@@ -110,7 +114,8 @@ var = ((z - mean) ** 2 * posterior).sum() * step
 beside("log p(x), nats", math.log(evidence), log_normal(x, 0, 1 + s**2), 1e-12)
 beside("posterior mean", mean, x / (1 + s**2), 1e-12)
 beside("posterior variance", var, s**2 / (1 + s**2), 1e-12)
-guess("x = 1 is seen. MLE: the z of largest likelihood; MAP: of largest posterior. Which is nearer to 0?")
+guess("""x = 1 is seen. Maximum likelihood estimate (MLE): the z of largest likelihood; maximum a posteriori
+(MAP): of largest posterior density. Which is nearer to 0?""")
 beside("MLE of z", z[likelihood.argmax()], x, step / 2)
 beside("MAP of z", z[posterior.argmax()], x / (1 + s**2), step / 2)
 say("""The prior pulls the MAP towards 0, by the share of x's variance that is noise. A Gaussian's highest
@@ -147,9 +152,10 @@ section("4. Rename z and watch the MAP move")
 guess("call the hidden number u = e^z. Which of the two still means the same z, the MLE or the MAP?")
 renamed = posterior / np.exp(z)  # (16001,) density by u, at the points u = e^z
 beside("log of the MAP of u", z[renamed.argmax()], (x - s**2) / (1 + s**2), step / 2)
-say("""The MAP moved from 0.8 to 0.6. A density is probability per unit, and in other units the peak is
-elsewhere; probabilities stay, and so does the MLE, since a likelihood is no density in z. The MAP depends on
-the units in which one asks; the posterior does not.""")
+say("""The MAP moved from 0.8 to 0.6. A density is probability per length, and e^z stretches the axis more on
+the right than on the left, so the peak shifts (2z for z would stretch all alike and shift nothing).
+Probabilities stay, and so does the MLE, since a likelihood is no density in z. The MAP depends on the name
+under which one asks; the posterior's probabilities do not.""")
 
 # %% [markdown]
 # ## 5. Bend the decoder
@@ -182,7 +188,8 @@ beside("posterior mean, decoder z^2", (z * bent).sum() * step, 0, 1e-12)
 slope = math.log(bent_joint(x + 1e-4).sum() / bent_joint(x - 1e-4).sum()) / 2e-4
 beside("average of f over the posterior", (z**2 * bent).sum() * step, x + s_bent**2 * slope, 1e-7)
 number("posterior density at its mean, as a share of its peak", bent[len(z) // 2] / bent.max())
-say("""Two hills, and the posterior mean lies in the valley between them: f(0) = 0 is nothing like x = 1. No
+say("""Two hills. f of the MAP is x - s^2/2 = 0.97, nearly x; but the posterior mean lies in the valley
+between them, and f(0) = 0 is nothing like x = 1. No
 single point describes such a posterior, and no Gaussian does; lesson 2 fits one all the same.""")
 
 figure, panels = canvas(2, height=3.3)
@@ -230,18 +237,27 @@ nobody counts how few such z's there are. The integral does, for every x and eve
 # ## 7. Count the grid's points
 #
 # How many points on [-6, 6] does the integral need for 1 %? With L hidden numbers every combination of points
-# is one term: k points on each axis make k^L.
+# is one term: k points on each axis make k^L, and the errors of the axes multiply, too.
 # %%
 section("7. Count the grid's points")
-k, error = 2, 1.0
-while error > 0.01:
-    k += 1
+
+
+def off(k):
+    """Relative error of the integral with k points on [-6, 6]."""
     axis, gap = np.linspace(-6, 6, k, retstep=True)  # (k,)
-    error = abs(np.exp(log_normal(x, axis, s**2) + log_normal(axis, 0, 1)).sum() * gap / evidence - 1)
-number("points for 1 % in one dimension", k)
+    return abs(np.exp(log_normal(x, axis, s**2) + log_normal(axis, 0, 1)).sum() * gap / evidence - 1)
+
+
+def points(L):
+    """From how many points an axis on the error of L dimensions, (1 + off)^L - 1, stays below 1 %."""
+    return 1 + max(k for k in range(2, 60) if (1 + off(k)) ** L - 1 > 0.01)
+
+
+number("points for 1 % in one dimension", points(1))
 guess("a computer takes a billion points a second. How long for L = 20, as in the VAE of lesson 8?")
-number("years for L = 20", k**20 / 1e9 / 3.156e7)
-say("121,000 years buy one x and one setting of the decoder, and fitting needs many. Grids end here.")
+number("points on each axis for 1 % in L = 20", points(20))
+number("years for L = 20", points(20) ** 20 / 1e9 / 3.156e7)
+say("400 million years buy one x and one setting of the decoder; fitting needs many. Grids end here.")
 
 # %% [markdown]
 # ## 8. Sample from the prior instead
@@ -268,6 +284,8 @@ def second_moment(s):
     return square / math.exp(log_normal(x, 0, 1 + s**2)) ** 2
 
 
+say("""r is the average of p(x|z)^2 over the prior, divided by p(x)^2. It would be 1 if all draws counted
+alike, and in L dimensions it is r^L.""")
 r = second_moment(s)
 beside("r, by the grid", (likelihood**2 * prior).sum() * step / evidence**2, r, 1e-10)
 guess("p(x|z) is averaged over 100,000 z from the prior: how good is it in L = 1, 5, 20, 40 dimensions?")
@@ -276,13 +294,19 @@ for L in (1, 5, 20, 40):
     log_likelihood = mv.ops.gaussian_log_prob(draws, x * row, math.log(s**2) * row)  # (S, B)
     shares = np.exp(log_likelihood - L * math.log(evidence))  # (S, B), their average estimates 1
     error, counting, exact = math.sqrt((r**L - 1) / n), shares.sum() ** 2 / (shares**2).sum(), n / r**L
-    beside(f"L = {L}: estimate / p(x)", shares.mean(), 1, 5 * error)
-    number(f"L = {L}: draws that count, by the draws", counting)
-    number(f"L = {L}: draws that count, exact", exact)
+    number(f"L = {L}: relative standard error, exact", error)
+    if error < 0.1:
+        beside(f"L = {L}: estimate / p(x)", shares.mean(), 1, 5 * error)
+        beside(f"L = {L}: draws that count, and n / r^L", counting, exact, 0.15 * exact)
+    else:
+        number(f"L = {L}: estimate / p(x)", shares.mean())
+        number(f"L = {L}: draws that count, by the draws", counting)
+        number(f"L = {L}: n / r^L", exact)
 number("draws for 10 % in L = 20", (r**20 - 1) / 0.1**2)
-say("""At L = 20 five standard errors are 92 times p(x): the estimate may be anything. At L = 40 it is a tiny
-share of p(x), and the draws do not know: their own count cannot fall below 1. It is unbiased because once in
-ages one draw lands where it matters and makes up for all.""")
+say("""At L = 20 the standard error is 18 times p(x): the estimate may be anything. n / r^L below 1 says that
+not even one draw counts, and the draws do not know: their own count cannot fall below 1. At L = 40 the
+estimate is a tiny share of p(x). It is unbiased because once in ages one draw lands where it matters and
+makes up for all.""")
 guess("one z, and 784 pixels that are z + 0.5 eps: like one pixel with s = 0.5/28. How many draws for 10 %?")
 beside("r at s = 0.5/28, times s", second_moment(s / 28) * s / 28, math.exp(x**2 / 2) / math.sqrt(2), 0.01)
 number("draws for 10 % of one z and 784 pixels", (second_moment(s / 28) - 1) / 0.1**2)
@@ -305,8 +329,9 @@ exact = -0.5 * (math.log(2 * math.pi * s**2) + (x**2 + 1) / s**2)
 beside("average log, 1 draw each", logs.mean(), exact, 0.08)
 number("below log p(x), exact, nats", math.log(evidence) - exact)
 groups = np.exp(log_normal(x, rng.standard_normal((20_000, 100)), s**2)).mean(axis=1)  # (20000,)
-bias = np.log(groups).mean() - math.log(evidence)
-beside("average log of 100 draws, less log p(x)", bias, -(r - 1) / 200, 0.004)
+ratio = groups / evidence  # (20000,) this is 1 + d; d has mean 0 and only scatters, so it is taken off
+bias = (np.log(ratio) - (ratio - 1)).mean()
+beside("average log of 100 draws, less log p(x)", bias, -(r - 1) / 200, 0.0005)
 say("""Too low by 2.8 nats on average with one draw, and less with more: a lower bound on log p(x). Drawing
 from somewhere better than the prior tightens it, and that is the ELBO of lesson 3.""")
 

@@ -68,7 +68,7 @@ guess("mu = 2 and 100,000 draws: how many digits of the 2.000 will be right?")
 z = 2 + rng.standard_normal(n)  # (n,) from q
 log_ratio = log_normal(z, 2, 1) - log_normal(z, 0, 1)  # (n,)
 beside("KL(N(2, 1) || N(0, 1)) by drawing", log_ratio.mean(), 2, 5 * 2 / math.sqrt(n))
-beside("standard deviation of one log-ratio", log_ratio.std(), 2, 0.025)
+beside("standard deviation of one log-ratio", log_ratio.std(), 2, 0.02)
 say("""The standard error is 2 / sqrt(100,000) = 0.006: two or three digits, and one more costs a hundred
 times the draws. (Tolerances of drawn numbers are four to five standard errors.)""")
 
@@ -123,7 +123,8 @@ beside("KL(N(0, 1/4) || N(0, 1))", kl_to_prior(0.0, 0.5), (math.log(4) - 3 / 4) 
 beside("KL(N(0, 1) || N(0, 4))", kl_on_grid(prior, (0.0, 2.0)), kl_to_prior(0.0, 0.5), 1e-9)
 say("""Too wide costs 0.81, too narrow 0.32: a wide q sends draws to where p is tiny, and each pays. The other
 way round the two change places: writing z/2 for z turns KL(N(0, 1) || N(0, 4)) into KL(N(0, 1/4) || N(0, 1)),
-and unlike lesson 1's MAP a KL does not depend on units.""")
+and a KL does not change when z is renamed, since both densities get the same factor. That holds for u = e^z
+as well, which moved lesson 1's MAP.""")
 
 figure, panels = canvas(2, height=3.2)
 mus, stds = np.linspace(-3, 3, 121), np.linspace(0.2, 3, 141)  # (121,), (141,)
@@ -151,7 +152,8 @@ section("4. Check a slide")
 guess("the slide's KL is 1/2 (1 + log sigma^2 - mu - sigma^2). Without a computer: can that be a divergence?")
 log_var = 2 * math.log(s)
 number("the slide, mu = 2, sigma = 0.5", 0.5 * (1 + log_var - m - s**2))
-say("Slip 1, the sign: a KL is never negative. Minimized, this one sends mu and sigma to infinity.")
+say("""Slip 1, the sign: a KL is never negative. Minimized, this one sends mu to infinity, and sigma away
+from 1: to 0 from 0.5, to infinity from 2.""")
 number("sign repaired, mu = -2, sigma = 1", 0.5 * (-2 + 1 - 0 - 1))
 beside("a KL there, by the grid", kl_on_grid((-2.0, 1.0), prior), 2**2 / 2, 1e-9)
 say("Slip 2, mu for mu^2: negative once more, and a KL to a symmetric p does not know the sign of mu.")
@@ -251,6 +253,8 @@ say("Less: the detour halves it. KL is half a squared distance here, and where w
 #     Var( (r - 1) - log r )  = e^(mu^2) - 1 - mu^2,   about mu^4/2 for a small mu
 # %%
 section("6. Watch the estimate go negative")
+say("""r = p(z) / q(z). Both -log r and (r - 1) - log r average to KL(q || p) over draws from q; no single
+value of the second is negative.""")
 near, n = 0.1, 100
 guess("mu = 0.1, KL = 0.005, averages of 100 draws: what share of the averages is negative?")
 z = near + rng.standard_normal((10_000, n))  # (10000, n)
@@ -261,8 +265,8 @@ beside("share below 0, (r - 1) - log r", (never_negative < 0).mean(), 0, 0)
 one, other = near / math.sqrt(n), math.sqrt((math.exp(near**2) - 1 - near**2) / n)  # standard errors
 beside("average of the first", plain.mean(), near**2 / 2, 5 * one / 100)
 beside("average of the second", never_negative.mean(), near**2 / 2, 5 * other / 100)
-beside("scatter of the first", plain.std(), one, 0.04 * one)
-beside("scatter of the second", never_negative.std(), other, 0.04 * other)
+beside("scatter of the first", plain.std(), one, 0.032 * one)
+beside("scatter of the second", never_negative.std(), other, 0.033 * other)
 number("draws of the first that one of the second is worth", (one / other) ** 2)
 say("""31 % of the plain estimates are negative: nothing is broken, they are unbiased and must fall on both
 sides of 0.005. The second has the same mean, is never negative, and here one draw of it is worth 199.""")
@@ -272,9 +276,9 @@ far, log_q, log_r = 2.0, log_normal(z, 2, 1), log_normal(z, 0, 1) - log_normal(z
 second = (np.exp(log_q) * (np.expm1(log_r) - log_r) ** 2).sum() * step - (far**2 / 2) ** 2
 beside("variance of (r - 1) - log r at mu = 2", second, math.exp(far**2) - 1 - far**2, 1e-6)
 beside("variance of -log r at mu = 2", (np.exp(log_q) * log_r**2).sum() * step - 4, far**2, 1e-9)
-say("""The second, 12 times as much: r is the weight of lesson 1's sampling, and it explodes as soon as q and
-p part. If q's variance is half of p's or less, its variance is infinite. Where a closed form exists, use it:
-it scatters by 0.""")
+say("""The second, 12 times as much: this r = p/q is the kind of ratio that lesson 1 averaged, and it explodes
+as soon as q and p part. If q's variance is half of p's or less, its variance is infinite. Where a closed form
+exists, use it: it scatters by 0.""")
 
 figure, panels = canvas(2, height=3.2)
 bins = np.linspace(-0.035, 0.045, 81)

@@ -146,6 +146,9 @@ by_input = {  # the same derivatives from the input, another way
 for name, derivative in by_input.items():
     from_output = ops.activation_backward(np.ones_like(a), ops.activation_forward(a, name), name)
     beside(f"{name}' from y and from a, worst difference", worst([from_output], [derivative]), 0, 4e-15)
+say("""The differences are absolute. Where tanh or the sigmoid is flat, y is rounded to 1 and its derivative
+to 0: all digits lost, of a number below 1e-15 that no step would notice. Softplus near 0 keeps its digits:
+the library takes -expm1(-y), not 1 - e^-y.""")
 
 guess("log(1 + e^a) as it stands, in float64: what is it at a = 1000, where softplus is 1000? At a = -40?")
 far = np.array([1000.0, -40.0])
@@ -163,7 +166,7 @@ small.""")
 # %% [markdown]
 # ## 4. Write the loss in logits
 #
-# A slide writes the Bernoulli loss in probabilities, p = sigmoid(l):
+# Lecture notes write the Bernoulli loss in probabilities (Marchioro, equation 2), p = sigmoid(l):
 #
 #     nll = -x log p - (1 - x) log(1 - p)
 #
@@ -183,7 +186,7 @@ guess("x = 0 and the logit grows. Where does -log(1 - p) become infinite? And wi
 
 
 def through_p(l, x, clip=0):
-    """The slide's loss and its derivative by l, in the float type of l; p is clipped to [clip, 1 - clip]."""
+    """The loss through p and its derivative by l, in l's float type; p clipped to [clip, 1 - clip]."""
     with np.errstate(all="ignore"):
         raw = 1 / (1 + np.exp(-l))
         p = np.clip(raw, clip, 1 - clip)
@@ -202,16 +205,18 @@ for dtype, bits in ((np.float64, 53), (np.float32, 24)):
     first = fine[np.isinf(through_p(fine.astype(dtype), dtype(0))[0])][0]
     beside(f"{dtype.__name__}: infinite from {bits} log 2 on", first, bits * np.log(2), 2e-4)
 number("through p: loss at l = 40, x = 0", through_p(40.0, 0)[0])
+number("through p, float32: loss at l = -90, x = 1", through_p(np.float32(-90), np.float32(1))[0])
 say(f"There p = 1, and dl = (p - x) / (p (1 - p)) times p (1 - p) comes out as {through_p(40.0, 0)[1]}.")
 beside("through p: loss at l = -40, x = 1", through_p(-40.0, 1)[0], 40, 1e-12)
 for l, x_one in ((40.0, 0), (-40.0, 1)):
     loss, dl = through_logits(l, x_one)
     beside(f"from logits: loss at l = {l:g}, x = {x_one}", loss, 40, 1e-12)
     beside(f"from logits: dl at l = {l:g}, x = {x_one}", dl, np.sign(l), 1e-12)
-say("""Only one side breaks. Floats are dense near 0, and p = 4e-18 is a good number; next to 1 they are
-1e-16 apart, and 1 + e^-l is 1 from e^-l = 2^-53 on. In float32, in which networks train, that is a logit of
-17. To clip p hides the infinity and stops the learning: the loss is flat there, so a pixel that is wrong by
-20 nats gets no gradient.""")
+say("""One side breaks early. Floats are dense near 0, and p = 4e-18 is a good number: with x = 1 the loss
+holds until e^-l overflows, at l = -89 in float32 and -710 in float64. Next to 1 they are 1e-16 apart, and 1 +
+e^-l is 1 from e^-l = 2^-53 on. In float32, in which networks train, that is a logit of 17. To clip p hides
+the infinity and stops the learning: the loss is flat there, so a pixel that is wrong by 20 nats gets no
+gradient.""")
 loss, dl = through_p(20.0, 0, clip=1e-7)
 beside("clipped at 1e-7: loss at l = 20, x = 0", loss, 7 * np.log(10), 1e-6)
 beside("clipped at 1e-7: dl at l = 20, x = 0", dl, 0, 0)
