@@ -27,6 +27,7 @@ def explain(name, got, want, sizes, wrong=(), terms=None, formula=None, inputs=N
         lambda: _moved(name, got, want),
         lambda: _beyond(name, got, want, inputs or {}),
         lambda: _rows(name, got, want),
+        lambda: _nearly(name, got, want),
         lambda: _function_of(name, got, want),
     )
     return next(
@@ -48,6 +49,30 @@ def fits(got, guess, want):
         np.max(np.abs(got - guess), initial=0) <= loose * size
         and np.max(np.abs(want - guess), initial=0) > loose * size
     )
+
+
+def reductions(name, each, what):
+    """Pairs (sentence, value) of what is wrongly done with entries (..., n) that are to be added up.
+
+    what: the entries, in the plural: "latents"
+    """
+    total = each.sum(axis=-1)
+    left = f"{name} leaves out the {{}} of the {what}: does a loop {{}}?"
+    only = f"{name} counts only the {{}} of the {what}: {{}}"
+    pairs = [
+        (left.format("last", "end one too early"), each[..., :-1].sum(axis=-1)),
+        (left.format("first", "start at 1"), each[..., 1:].sum(axis=-1)),
+        (only.format("first", "does a return stand inside the loop?"), each[..., 0]),
+        (only.format("last", "does the loop overwrite instead of adding (= for +=)?"), each[..., -1]),
+        (f"the {what} are multiplied: {name} is their sum", each.prod(axis=-1)),
+        (f"{name} is the largest of the {what}: it is their sum", each.max(axis=-1)),
+        (f"{name} is cut off after the decimal point: is it made an integer?", np.trunc(total)),
+        (f"{name} is rounded to whole numbers", np.round(total)),
+    ]
+    running = f"{name} is a running sum over the data: it must begin at 0 for each of them"
+    pairs += [(running, np.cumsum(total, axis=axis)) for axis in range(-1, -1 - total.ndim, -1)]
+    shared = f"{name} is the sum over the whole batch, repeated: it is one number for each datum"
+    return [*pairs, (shared, np.broadcast_to(total.sum(), total.shape))]
 
 
 # ------------------------------------------------------------------------------ shapes
@@ -82,6 +107,10 @@ def shape_words(name, got, want, sizes):
         return f"{head}: the axis {_named(extra, names)} is still there, the sum over it is missing"
     if len(got) == len(want) and sorted(got) == sorted(want):
         return f"{head}: the axes are in another order"
+    swapped = [(a, b) for a, b in zip(got, want, strict=True) if a != b] if len(got) == len(want) else []
+    if len(swapped) == 1 and swapped[0][0] in names and swapped[0][1] in names:
+        kept_axis, lost_axis = (_named(swapped[0][i : i + 1], names) for i in (0, 1))
+        return f"{head}: it was summed or averaged over the wrong axis, {lost_axis} and not {kept_axis}"
     if len(got) == len(want) and sum(abs(a - b) for a, b in zip(got, want, strict=True)) == 1:
         return f"{head}: one too few or too many, does a loop end early?"
     if len(got) == 1 and len(want) == 1:
@@ -199,6 +228,8 @@ def _ratio(name, got, want, sizes):
     if not large.any():
         return None
     ratio = float(np.median(got[large] / want[large]))
+    if got.size == 1 and not ratio_names(ratio, {k: float(v) for k, v in sizes.items() if v > 1}, 1e-6):
+        return None  # of one number any ratio is constant
     if ratio and fits(got, ratio * want, want):
         if abs(ratio - 0.5) < FIT:
             return f"{name} is exactly half of what it should be everywhere"
@@ -212,7 +243,7 @@ def _ratio(name, got, want, sizes):
         )
         return f"{name} has the {words} to what it should be, everywhere".replace("the a ", "a ")
     offset = float(np.median(got - want))
-    if fits(got, want + offset, want):
+    if got.size > 1 and fits(got, want + offset, want):
         return f"{name} is off by the constant {offset:+.6g} everywhere"
     return None
 
@@ -271,6 +302,18 @@ def _rows(name, got, want):
             loop = ": does a loop leave it out?" if not part.any() else ""
             return f"{name} is wrong in its {which} alone{loop}"
     return None
+
+
+def _nearly(name, got, want):
+    """Right to a few digits: something is rounded, or a small number was added for safety."""
+    size = np.max(np.abs(want), initial=0)
+    error = np.max(np.abs(got - want), initial=0)
+    if not size or error > 1e-3 * size:
+        return None
+    return (
+        f"{name} is right to about {int(-np.log10(error / size))} digits and not to 9: is a small number "
+        "added for safety (1e-8 in a log or a divisor), or something rounded (float32, 3.14 for pi)?"
+    )
 
 
 def _function_of(name, got, want):

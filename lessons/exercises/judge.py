@@ -5,6 +5,7 @@ an argument was written to, and calls twice to see whether noise is drawn inside
 its reference, in a teacher's order: type, shape, finite, values; `explain` finds the cause.
 """
 
+import contextlib
 import inspect
 import linecache
 import re
@@ -105,6 +106,26 @@ def values(name, result, names):
     return result
 
 
+@contextlib.contextmanager
+def noted(note):
+    """Say with whatever fails inside how the arguments were chosen."""
+    try:
+        yield
+    except Failed as failed:
+        if isinstance(failed.__cause__, NotImplementedError):
+            raise
+        raise Failed(f"{failed.sentence} ({note})", failed.details, failed.line) from failed.__cause__
+
+
+def ones(name, got, shape, note):
+    """Refuse a result that has lost an axis of size 1; note: which argument has which shape."""
+    if got is not None and np.shape(got) != shape:
+        raise Failed(
+            f"{name} has shape {np.shape(got)}, expected {shape}, where {note}: an axis of size 1 "
+            "stays an axis (does squeeze take it away, or is a size taken for granted?)"
+        )
+
+
 def array(name, got, shape, sizes):
     """`got` as an array of this shape, of finite numbers, or Failed."""
     if got is None:
@@ -144,6 +165,7 @@ def expect(name, got, want, sizes=None, *, wrong=(), terms=None, formula=None, i
     """
     sizes = sizes or {}
     want = np.asarray(want, np.float64)
+    _known_not_finite(got, want, wrong, note)
     got = array(name, got, want.shape, sizes)
     if close(got, want):
         return
@@ -160,6 +182,8 @@ def expect_all(
     formulas one dict for each result
     """
     sizes = sizes or {}
+    for k, (got, want) in enumerate(zip(results, wants, strict=True)):
+        _known_not_finite(got, want, [(w, a[k]) for w, a in wrong if _has(a, k)], note)
     results = [array(n, g, np.shape(w), sizes) for n, g, w in zip(names, results, wants, strict=True)]
     right = [close(g, w) for g, w in zip(results, wants, strict=True)]
     if not any(right):
@@ -198,6 +222,25 @@ def close(got, want):
 def in_single(got):
     """Whether every entry is a number of single precision."""
     return got.dtype.kind == "f" and (got.dtype.itemsize <= 4 or np.array_equal(got, got.astype(np.float32)))
+
+
+def _known_not_finite(got, want, wrong, note):
+    """Raise Failed if a listed mistake is NaN or infinite at the same places, and alike at the others."""
+    try:
+        got = np.asarray(got, np.float64)
+    except (ValueError, TypeError):
+        return
+    finite = np.isfinite(got)
+    if finite.all() or got.shape != np.shape(want):
+        return
+    for sentence, guess in wrong:
+        guess = np.asarray(guess)
+        alike = guess.shape == got.shape and guess.dtype.kind == "f"
+        alike = alike and np.array_equal(got[~finite], guess[~finite], equal_nan=True)
+        if alike and np.isfinite(guess[finite]).all() and close(got[finite], guess[finite]):
+            at = tuple(np.argwhere(~finite)[0])
+            line = f"{_place(at)}: got {got[at]}, want {np.asarray(want)[at]:.8g}".lstrip(": ")
+            raise Failed(sentence + (f" ({note})" if note else ""), [line])
 
 
 def mistaken(wrong, name, *args):
