@@ -97,6 +97,8 @@ def shape_words(name, got, want, sizes):
         return f"{head}: it is transposed"
     if kept == tuple(n for n in want if n != 1) and len(got) > len(want):
         return f"{head}: a kept axis will broadcast (keepdims, or [:, None])"
+    if got == tuple(n for n in want if n != 1):
+        return f"{head}: the axis of size 1 is gone (keepdims=True or a reshape brings it back)"
     if got == ():
         return f"{head}: it is one number, summed or averaged over the axis {_named(want[:1], names)} as well"
     missing = _taken_out(want, got)
@@ -151,8 +153,8 @@ def _as_terms(name, got, want, terms, formula):
     """The smallest sum of named terms that explains what was got, compared with the right one."""
     flat = {term: np.broadcast_to(np.asarray(a, np.float64), got.shape).ravel() for term, a in terms.items()}
     found = sum_of_terms(got.ravel(), flat, formula)
-    if found is None:
-        return None
+    if found is None or min(abs(factor) for factor in found.values()) < 1e-6:
+        return None  # what is that small is no term but a slight error
     ratios = {found.get(term, 0) / factor for term, factor in formula.items()}
     if set(found) == set(formula) and max(ratios) - min(ratios) < 1e-6:
         return None  # a constant ratio of everything

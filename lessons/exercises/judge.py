@@ -90,6 +90,10 @@ def _about_shapes(message):
         short, long = sorted(shapes, key=len)
         if len(short) < len(long) and short == long[: len(short)]:
             return ". The shorter one wants a new axis at its end: [..., None]"
+        for a, b in (shapes, shapes[::-1]):
+            kept = tuple(n for n in a if n != 1)
+            if len(kept) < len(a) == len(b) and kept == b[: len(kept)]:
+                return f". {a} has its new axis in the wrong place: at the end, [..., None]"
     if "matmul" in message or "not aligned" in message:
         return ". The inner sizes of a product must be equal: is a transpose missing, or the order wrong?"
     return ""
