@@ -251,6 +251,8 @@ def _ratio(name, got, want, sizes):
 
 
 def _moved(name, got, want):
+    if np.max(np.abs(got - want), initial=0) <= 1e-6 * np.max(np.abs(want), initial=0):
+        return None
     if got.ndim == 2 and got.shape[0] == got.shape[1] and fits(got, want.T, want):
         return f"{name} is transposed"
     for axis, line in zip(range(got.ndim), ("first axis", "second axis", "third axis"), strict=False):
@@ -276,9 +278,7 @@ def _beyond(name, got, want, inputs):
             ("below", np.max, -value),
             ("beyond", np.max, np.abs(value)),
         ):
-            if v.ndim == wrong.ndim + 1:
-                v = least(v, axis=-1)
-            v = np.broadcast_to(v, wrong.shape) if v.ndim <= wrong.ndim else None
+            v = _reduced(v, wrong.shape, least)
             if v is not None and v[wrong].min() > v[~wrong].max():
                 edge = 0.5 * (v[wrong].min() + v[~wrong].max()) * (-1 if words == "below" else 1)
                 if v[~wrong].max() <= 0 <= v[wrong].min():
@@ -288,6 +288,14 @@ def _beyond(name, got, want, inputs):
                 where = f"{key} is {words} {about}{zero}"
                 return f"{name} is wrong only where {where}: is {key} clipped, or a case left out?"
     return None
+
+
+def _reduced(v, shape, least):
+    """`v` repeated to `shape`, or where it has one axis more, the `least` of that; None if neither fits."""
+    inner = shape[len(shape) - v.ndim :]
+    if v.shape != inner and v.shape[:-1] == shape[len(shape) - v.ndim + 1 :]:
+        v = least(v, axis=-1)
+    return np.broadcast_to(v, shape) if v.shape == shape[len(shape) - v.ndim :] else None
 
 
 def _rows(name, got, want):
