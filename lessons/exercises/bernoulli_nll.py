@@ -240,7 +240,7 @@ def _flat(got, want, logits, x):
         paid, whole = f"{costs[0]:.4g}", abs(costs[0] - round(costs[0])) < 1e-3
         if costs[0] > l[0] + 0.1 and whole:
             raise Failed(
-                f"nll jumps to {paid} {here}: is log(0) cut off at -{paid}? The logarithm there is -{l[0]:g}, "
+                f"nll jumps to {paid} {here}: is log(0) cut off at -{paid}? The logarithm is -{l[0]:g}, "
                 "and p, rounded to 0 or 1, does not know it",
                 [line],
             )
@@ -249,14 +249,14 @@ def _flat(got, want, logits, x):
             continue
         if whole:
             raise Failed(
-                f"nll stops growing at {paid} {here}: are the logits clipped at {paid}? Who is surely wrong pays "
-                "|logit| nats, however many",
+                f"nll stops growing at {paid} {here}: are the logits clipped at {paid}? Who is surely wrong "
+                "pays |logit| nats, however many",
                 [line],
             )
         clip = f"{math.exp(-costs[0]):.2g}"
         raise Failed(
-            f"nll stops growing at {paid} = -log({clip}) {here}: p is clipped at {clip}, or it is added in the "
-            "log. No p is needed",
+            f"nll stops growing at {paid} = -log({clip}) {here}: p is clipped at {clip}, or it is added in "
+            "the log. No p is needed",
             [line],
         )
 
