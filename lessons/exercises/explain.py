@@ -75,6 +75,39 @@ def reductions(name, each, what):
     return [*pairs, (shared, np.broadcast_to(total.sum(), total.shape))]
 
 
+def over_samples(name, value, many, shared):
+    """Pairs (sentence, value) of samples that are mixed up; none if there is no axis of samples.
+
+    value(*many, *shared) -> (S, B), from arrays (S, B, n), one for each sample, and (B, n), which all share
+    """
+    if many[0].ndim < 3:
+        return []
+    S, B, n = many[0].shape
+    own = f"{name} is the same for every sample: it is that of {{}}, and every sample has its own"
+    pairs = [
+        (own.format("the first sample"), value(*(a[:1] for a in many), *shared)),
+        (own.format("the last sample"), value(*(a[-1:] for a in many), *shared)),
+        (
+            own.format("the mean of the samples"),
+            value(*(a.mean(axis=0, keepdims=True) for a in many), *shared),
+        ),
+        (own.format("all samples, averaged"), value(*many, *shared).mean(axis=0, keepdims=True)),
+        (
+            "samples and data are mixed up by a reshape: (S, B, n) becomes (B, S, n) with swapaxes",
+            value(*(a.reshape(B, S, n).swapaxes(0, 1) for a in many), *shared),
+        ),
+        (
+            "sample s is held against row s of what all samples share: it is row b for datum b",
+            value(*many, *(a[np.arange(S) % len(a)][:, None] for a in shared)),
+        ),
+        (
+            "what the samples share is repeated in another order than they stand: np.tile, not np.repeat",
+            value(*many, *(np.repeat(a, S, axis=0).reshape(S, *a.shape) for a in shared)),
+        ),
+    ]
+    return [(words, np.broadcast_to(guess, (S, B))) for words, guess in pairs]
+
+
 # ------------------------------------------------------------------------------ shapes
 
 
