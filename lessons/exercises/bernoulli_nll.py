@@ -8,7 +8,7 @@ from minivae import gradcheck, ops
 
 from . import judge
 from .exercise import Exercise, Failed, Wrong
-from .explain import reductions
+from .explain import over_samples, reductions
 
 S, B, D = 3, 11, 4
 SIZES = {"S": S, "B": B, "D": D}
@@ -74,12 +74,13 @@ def _values(its, logits, x):
         "e^-|l|": np.exp(-np.abs(logits)),
         "1": ones,
     }
+    mixed = over_samples("nll", reference, (logits,), (x,))
     judge.expect(
         "nll",
         its.bernoulli_nll(logits, x),
         reference(logits, x),
         SIZES,
-        wrong=[*judge.mistaken(WRONG, "bernoulli_nll", logits, x), *slips(logits, x)],
+        wrong=[*judge.mistaken(WRONG, "bernoulli_nll", logits, x), *slips(logits, x), *mixed],
         terms={name: term.sum(axis=-1) for name, term in terms.items()},
         formula={"softplus(l)": 1.0, "x l": -1.0},
         inputs={"the logit": logits},
@@ -126,6 +127,7 @@ def slips(logits, x):
         for words, other in (
             (BY_CASE, np.where(x > 0.5, -np.log(p), -np.log(1 - p))),
             (BY_CASE, np.where(x == 1, -np.log(p), -np.log(1 - p))),
+            (BY_CASE, np.logaddexp(0, -(2 * x - 1) * l)),
             ("x and logits are exchanged: logits come first", _stable(x, l)),
             ("log(1 + e^|l|) stands where log(1 + e^-|l|) belongs", rest + np.log1p(1 / t)),
             ("log(1 + e^l) is added to max(l, 0), which it holds already", rest + np.log1p(np.exp(l))),
@@ -145,6 +147,8 @@ def slips(logits, x):
                 "this is the cross-entropy of a softmax over the pixels: each is a Bernoulli of its own",
                 x * (np.log(np.exp(l).sum(axis=-1, keepdims=True)) - l),
             ),
+            ("nll is the squared error of p: a Bernoulli likelihood is asked", (x - p) ** 2),
+            ("nll is the squared error of p: a Bernoulli likelihood is asked", (x - p) ** 2 / 2),
             ("nll is the squared error of the logits: a Bernoulli likelihood is asked", (x - l) ** 2),
             ("nll is |x - p|: a Bernoulli likelihood is asked, whose cost is a logarithm", np.abs(x - p)),
         ):
@@ -287,6 +291,8 @@ def _slopes(its, dnll, logits, x):
         "tanh(l)": np.tanh(logits),
         "max(l, 0)": np.maximum(logits, 0),
         "(l > 0)": 1.0 * (logits > 0),
+        "sign(p - x)": np.sign(p - every),
+        "(p - x) l": (p - every) * logits,
         "e^l": np.exp(logits),
     }
     factors = {f"dnll {name}".strip(): up * part for name, part in parts.items()}
@@ -437,11 +443,6 @@ WRONG = (
         _with(lambda logits, x: _entropy(x, _sigmoid(logits))),
         VALUE,
         "x and p are exchanged: the data weigh, and the logarithms are of the decoder's p",
-    ),
-    Wrong(
-        _with(lambda logits, x: (x - _sigmoid(logits)) ** 2),
-        VALUE,
-        "nll is the squared error of p: a Bernoulli likelihood is asked, whose cost is a logarithm",
     ),
     Wrong(
         _with(lambda logits, x: np.maximum(logits, 0) - x * logits),

@@ -7,7 +7,7 @@ from minivae.estimators.samples import cost_of
 
 from . import judge
 from .exercise import Exercise, Failed, Wrong
-from .explain import sum_of_terms
+from .explain import over_samples, sum_of_terms
 from .gaussian_log_prob import LOG_2PI
 from .gaussian_log_prob import reference as log_density
 
@@ -85,8 +85,15 @@ def check_values(its):
     if sum_of_terms(got.ravel(), {name: a.ravel() for name, a in coarse.items()}, formula) is None:
         coarse, formula = _fine(costs, z, mu, logvar)
     want = costs + log_q - log_p
-    wrong = [*_mistaken(z, nll, mu, logvar), *_slips(nll, z, mu, logvar)]
-    judge.expect("f(z)", got, want, SIZES, wrong=wrong, terms=coarse, formula=formula)
+    mixed = over_samples(
+        "f(z)",
+        lambda z, mu, logvar: nll(z) + _log_normal(z, mu, logvar) - _log_normal(z, 0 * mu, 0 * mu),
+        (z,),
+        (mu, logvar),
+    )
+    wrong = [*_mistaken(z, nll, mu, logvar), *_slips(nll, z, mu, logvar), *mixed]
+    inputs = {"logvar": logvar, "mu": mu, "z": z}
+    judge.expect("f(z)", got, want, SIZES, wrong=wrong, terms=coarse, formula=formula, inputs=inputs)
 
 
 def _fine(costs, z, mu, logvar):
@@ -133,6 +140,11 @@ def _slips(nll, z, mu, logvar, beta=1.0):
     def spread(a, axis=None):
         return np.broadcast_to(a.mean(axis=axis, keepdims=True), a.shape)
 
+    each = 0.5 * (z**2 - logvar - (z - mu) ** 2 * np.exp(-logvar))  # (S, B, L)
+
+    def around_z(other):
+        return costs + beta * (_log_normal(other, mu, logvar) - log_p)
+
     def around(mean, variance):
         return costs + beta * (_log_normal(z, mean, np.log(variance)) - log_p)
 
@@ -163,6 +175,19 @@ def _slips(nll, z, mu, logvar, beta=1.0):
         ("log q - log p is made positive (maximum): it may be negative", costs + beta * np.maximum(kl, 0)),
         (f"log q - log p is summed over all: {own}", costs + beta * kl.sum()),
         (f"nll(z) is summed over all: {own}", costs.sum() + beta * kl),
+        ("log q - log p is squared: it counts as it is", costs + beta * kl**2),
+        ("log q - log p is squared: it counts as it is", costs + beta * kl**2 / 2),
+        (
+            "the logarithm of nll(z) is taken: nll is minus a log-likelihood already",
+            np.log(costs) + beta * kl,
+        ),
+        ("nll(z) is put into an exponential: it is added as it is", np.exp(-costs) + beta * kl),
+        ("nll(z) is taken of the samples in reverse order", nll(z[::-1]) + beta * kl),
+        ("q is taken at (z - mu) / std: it wants z itself", around_z((z - mu) / std)),
+        ("log q - log p counts only the first latent: sum over L", costs + beta * each[..., 0]),
+        ("log q - log p counts only the last latent: sum over L", costs + beta * each[..., -1]),
+        ("log q - log p leaves out the last latent", costs + beta * each[..., :-1].sum(axis=-1)),
+        ("log q - log p leaves out the first latent", costs + beta * each[..., 1:].sum(axis=-1)),
     ]
     for axis, over in ((0, "the samples"), (1, "the batch"), (None, "all")):
         pairs.append((f"log q - log p is averaged over {over}: {own}", costs + beta * spread(kl, axis)))
@@ -366,11 +391,6 @@ WRONG = (
         _with(lambda nll, log_q, log_p, beta, z, mu, logvar: nll(z) - beta * log_p),
         VALUES,
         "log q(z) is missing: without it, minimizing f shrinks q to a point, its entropy counts for nothing",
-    ),
-    Wrong(
-        _with(lambda nll, log_q, log_p, beta, z, mu, logvar: nll(z) + beta * log_q),
-        VALUES,
-        "log p(z) is missing: nothing keeps q near to the prior",
     ),
     Wrong(
         _with(lambda nll, log_q, log_p, beta, z, mu, logvar: nll(z) + beta * _closed(mu, logvar)),

@@ -9,7 +9,7 @@ from minivae import ops
 
 from . import judge
 from .exercise import Exercise, Failed, Wrong
-from .explain import reductions
+from .explain import over_samples, reductions
 
 S, B, L = 5, 11, 3
 SIZES = {"S": S, "B": B, "L": L}
@@ -127,6 +127,24 @@ def slips(z, mu, logvar, name="log_prob", letters=("z", "mu"), sign=-0.5, what="
         for log in (np.log(logvar), np.log(np.abs(logvar))):
             for other in (square, d**2 / logvar, d**2 / np.abs(logvar)):
                 pairs.append((LOG_OF_LOG, sign * (LOG_2PI + log + other).sum(axis=-1)))
+    with np.errstate(all="ignore"):  # z may be the same in every row
+        freed = d**2 / z.var(axis=0) + np.log(z.var(axis=0))
+    for words, other in (
+        (f"e^-logvar is squared and ({a}-{b}) is not", logvar + d * np.exp(-2 * logvar)),
+        ("log(1 + e^logvar) stands where logvar belongs", np.log1p(np.exp(logvar)) + square),
+        (
+            "the variance is log(1 + e^logvar): it is e^logvar",
+            np.log(np.log1p(np.exp(logvar))) + d**2 / np.log1p(np.exp(logvar)),
+        ),
+        (f"the variance is taken from {a} itself: it is e^logvar", freed),
+    ):
+        pairs.append((words, sign * (LOG_2PI + other).sum(axis=-1)))
+    pairs.append(
+        (
+            f"the variances of the {what} are added before the logarithm: the logarithms are added",
+            sign * (count * LOG_2PI + np.log(np.exp(logvar).sum(axis=-1)) + square.sum(axis=-1)),
+        )
+    )
     exchanged = sign * (LOG_2PI + mu + (z - logvar) ** 2 * np.exp(-mu)).sum(axis=-1)
     pairs.append((f"{b} and logvar are exchanged", exchanged))
     return pairs + reductions(name, sign * (LOG_2PI + logvar + square), what)
@@ -149,12 +167,13 @@ def check_samples(its):
 
 def _values(its, z, mu, logvar):
     sums = {name: term.sum(axis=-1) for name, term in (terms(z - mu, logvar) | _of_z(z, mu, logvar)).items()}
+    mixed = over_samples("log_prob", lambda *args: _right(*args).sum(axis=-1), (z,), (mu, logvar))
     judge.expect(
         "log_prob",
         its.gaussian_log_prob(z, mu, logvar),
         reference(z, mu, logvar),
         SIZES,
-        wrong=[*judge.mistaken(WRONG, "gaussian_log_prob", z, mu, logvar), *slips(z, mu, logvar)],
+        wrong=[*judge.mistaken(WRONG, "gaussian_log_prob", z, mu, logvar), *slips(z, mu, logvar), *mixed],
         terms=sums,
         formula={"log 2 pi": -0.5, "logvar": -0.5, "(z-mu)^2 e^-logvar": -0.5},
         inputs={"logvar": logvar, "mu": mu, "z": z},

@@ -6,6 +6,7 @@ from minivae import gradcheck, ops
 
 from . import judge
 from .exercise import Exercise, Failed, Wrong
+from .explain import over_samples
 from .gaussian_log_prob import LOG_2PI, slips, terms
 
 S, B, D = 3, 11, 4
@@ -64,7 +65,7 @@ def _values(its, mean, logvar, x):
         its.gaussian_nll(mean, logvar, x),
         reference(mean, logvar, x),
         SIZES,
-        wrong=_guesses(mean, logvar, x),
+        wrong=[*_guesses(mean, logvar, x), *over_samples("nll", reference, (mean, logvar), (x,))],
         terms=sums,
         formula={"log 2 pi": 0.5, "logvar": 0.5, "(x-mean)^2 e^-logvar": 0.5},
         inputs={"logvar": logvar, "mean": mean, "x": every},
@@ -79,7 +80,11 @@ def _guesses(mean, logvar, x):
         *slips(every, mean, logvar, "nll", ("x", "mean"), 0.5, "pixels"),
         (
             "this is the density p(x) itself: the negative of its logarithm is asked",
-            np.exp(-reference(mean, logvar, x)),
+            np.exp(-_right(mean, logvar, x).sum(axis=-1)),
+        ),
+        (
+            "mean goes through a sigmoid: it is the Gaussian's mean as it stands",
+            _right(1 / (1 + np.exp(-mean)), logvar, x).sum(axis=-1),
         ),
         (
             "this is the Bernoulli likelihood with mean as its logits: a Gaussian is asked",
@@ -104,8 +109,12 @@ def check_shared(its):
                 ),
                 ("logvar is left out", want - 0.5 * np.broadcast_to(logvar, (D,)).sum()),
                 ("logvar counts D times too often", want + 0.5 * (D - 1) * D * logvar.mean()),
+                ("the mean of logvar stands for all pixels", reference(mean, logvar.mean(), x)),
                 ("the first logvar stands for all pixels", reference(mean, logvar.flat[0], x)),
             ]
+            if samples and shape == (D,):
+                each = [reference(mean[s], logvar[s], x) for s in range(S)]
+                others.append(("sample s takes entry s of logvar: pixel d takes entry d", np.array(each)))
             with judge.noted(f"logvar has shape {words}; mean {mean.shape}"):
                 got = its.gaussian_nll(mean, logvar, x)
                 judge.expect("nll", got, want, SIZES, wrong=[*_guesses(mean, logvar, x), *others])
@@ -163,6 +172,7 @@ def _slopes(its, dnll, mean, logvar, x):
         "(mean-x)^2 e^(-2 logvar)": d**2 * np.exp(-2 * logvar),
         "(mean-x)^2 e^logvar": d**2 * np.exp(logvar),
         "(mean-x) e^logvar": d * np.exp(logvar),
+        "(mean-x) e^(-2 logvar)": d * np.exp(-2 * logvar),
         "e^-logvar": np.exp(-logvar),
         "e^logvar": np.exp(logvar),
         "logvar": logvar,
@@ -171,6 +181,10 @@ def _slopes(its, dnll, mean, logvar, x):
     std, square = np.exp(logvar / 2), d**2 * np.exp(-logvar)
     others = [
         (BY_STD, (None, up * (1 - square) / std)),
+        ("dnll is squared: it is a factor once", (up * up * d * np.exp(-logvar), None)),
+        ("dnll is squared: it is a factor once", (None, 0.5 * up * up * (1 - square))),
+        ("dlogvar has x^2 where (x-mean)^2 belongs", (None, 0.5 * up * (1 - x**2 * np.exp(-logvar)))),
+        ("dlogvar has mean^2 where (x-mean)^2 belongs", (None, 0.5 * up * (1 - mean**2 * np.exp(-logvar)))),
         *((words, (a, None)) for words, a in _safe(up * d * np.exp(-logvar), logvar)),
         *((words, (None, a)) for words, a in _safe(-0.5 * up * square, logvar, 0.5 * up)),
     ]
@@ -377,11 +391,6 @@ WRONG = (
         _with(lambda mean, logvar, x: -_right(mean, logvar, x)),
         VALUE,
         "nll has the opposite sign: this is log p(x), and the negative log-likelihood is asked",
-    ),
-    Wrong(
-        _with(lambda mean, logvar, x: _right(mean, logvar, x) + 0.5 * (x - mean) ** 2 * np.exp(-logvar)),
-        VALUE,
-        "the 1/2 of the exponent is missing: the square counts half, like the two other terms",
     ),
     Wrong(
         _with(lambda mean, logvar, x: 0.5 * (LOG_2PI + logvar + (x - mean) ** 2 * np.exp(-logvar / 2))),
