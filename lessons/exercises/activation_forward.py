@@ -177,7 +177,8 @@ def slopes(activation, y, a=None):
     return found
 
 
-def _slope_from_output(activation, y):
+def slope_from_output(activation, y):
+    """The right slope, told from y."""
     return {
         "tanh": 1 - y * y,
         "softplus": 1 - np.exp(-y),
@@ -206,7 +207,7 @@ def mistaken_derivatives(activation, dy, y, slope):
         (f"{name} asks for the sign of dy, where that of y decides", np.where(dy > 0, dy, 0)),
         (f"{name} is 0 where dy is negative: only y decides", np.where(dy > 0, dy, 0) * slope),
         (f"{name} has y where dy belongs: the derivative is multiplied by dy", y * slope),
-        (f"{name}: dy and y are exchanged", y * _slope_from_output(activation, dy)),
+        (f"{name}: dy and y are exchanged", y * slope_from_output(activation, dy)),
         (f"{name} is y - dy or dy - y: a derivative is multiplied by dy", dy - y),
     ]
     return found
@@ -394,7 +395,7 @@ def _backward(changed, derivative):
             return derivative(dy, y)
         if activation == "softplus":
             return dy * -np.expm1(-y)
-        return dy * _slope_from_output(activation, y)
+        return dy * slope_from_output(activation, y)
 
     return {"activation_backward": activation_backward}
 

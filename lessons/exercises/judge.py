@@ -200,7 +200,7 @@ def expect_all(
     formulas one dict for each result
     """
     sizes = sizes or {}
-    _in_order(names, results, wants)
+    in_order(names, results, wants)
     results = [array(n, g, np.shape(w), sizes) for n, g, w in zip(names, results, wants, strict=True)]
     right = [close(g, w) for g, w in zip(results, wants, strict=True)]
     if not any(right):
@@ -226,7 +226,7 @@ def expect_all(
         )
 
 
-def _in_order(names, results, wants):
+def in_order(names, results, wants):
     """Refuse three or more right results in another order."""
     try:
         results = [np.asarray(r, np.float64) for r in results]
