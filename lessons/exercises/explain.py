@@ -200,7 +200,7 @@ def _ratio(name, got, want, sizes):
     if not large.any():
         return None
     ratio = float(np.median(got[large] / want[large]))
-    if ratio and fits(got, ratio * want, want):
+    if ratio and abs(abs(ratio) - 1) > 1e-6 and fits(got, ratio * want, want):
         if abs(ratio - 0.5) < FIT:
             return f"{name} is exactly half of what it should be everywhere"
         if abs(ratio - 2) < FIT:

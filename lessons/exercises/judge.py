@@ -169,7 +169,7 @@ def array(name, got, shape, sizes):
             "an exp that overflows, the log of 0",
         )
         cause = nan if np.isnan(got[at]) else inf
-        raise Failed(f"{name} is not finite: {got[at]} {_place(at)}; look for {cause}")
+        raise Failed(f"{name} is not finite: {got[at]}{' ' * bool(at)}{_place(at)}; look for {cause}")
     return got
 
 
@@ -318,7 +318,8 @@ def _parameters(function):
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return []
-    return [str(p) if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) else p.name for p in parameters]
+    names = [str(p) if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) else p.name for p in parameters]
+    return ["model" if name == "self" else name for name in names]
 
 
 def _copy(value):
