@@ -679,6 +679,7 @@ def _explain(params, x, eps, beta, grads, want, wrong):
         raise Failed(f"{name} is the derivative by {others[0]}: two names are exchanged", evidence)
     if not found and np.ptp(ratios) < 1e-6 * abs(ratio) and whole_ratio(ratio):
         raise Failed(f"every derivative is {ratio:.6g} times what it should be", evidence)
+    found = found or _weighed(walk(params, x, eps, beta), first, grads[first], beta)
     found = found or list(_pairs(BACKWARD_SLIPS, whole))
     if found:
         raise Failed(found[0], evidence)
@@ -748,6 +749,47 @@ def _expect_far(got, grads, right, note):
             raise Failed(f"{words} ({note})")
     for key, want in gradients(right).items():
         judge.expect(f"grads[{key!r}]", grads[key], want, SIZES, note=note)
+
+
+def _weighed(v, first, got, beta):
+    """Which part has a wrong factor, where a derivative has one from the nll and one from the kl."""
+    parts = {
+        "mu": {"comes through z": v.mu_z, "comes from the kl": v.mu_kl},
+        "logvar": {"comes through z": v.logvar_z, "comes from the kl": v.logvar_kl},
+    }
+    layer, _, kind = first.partition(".")
+    if layer == "encoder1":
+        into, weights = v.x, {"mu": v.Wm, "logvar": v.Wl}
+        arrays = {
+            f"{words}, by way of {head},": part @ weights[head].T * v.slope_h
+            for head, both in parts.items()
+            for words, part in both.items()
+        }
+    elif layer in parts:
+        into, arrays = v.h, parts[layer]
+    else:
+        return []
+    columns = [(into.T @ part if kind == "W" else part.sum(axis=0)).ravel() for part in arrays.values()]
+    if len(columns[0]) <= len(columns):
+        return []
+    matrix = np.stack(columns, axis=1)
+    factors = np.linalg.lstsq(matrix, np.asarray(got, np.float64).ravel(), rcond=None)[0]
+    wrong = [(words, float(c)) for words, c in zip(arrays, factors, strict=True) if abs(c - 1) > 1e-6]
+    if len(wrong) != 1 or not judge.close(np.asarray(got).ravel(), matrix @ factors):
+        return []
+    words, factor = wrong[0]
+    names = ratio_names(factor, {name: float(n) for name, n in (SIZES | {"beta": beta}).items()}, 1e-6)
+    if abs(factor) < 1e-6:
+        what = "is missing"
+    elif names == ["-1"]:
+        what = "has the wrong sign"
+    elif names:
+        what = f"has the {ratio_words(names[0], SIZES | {'beta': beta})}".replace(
+            "the constant", "a constant"
+        )
+    else:
+        what = f"is {factor:.6g} times what it should be"
+    return [f"grads[{first!r}]: the part that {words} {what}"]
 
 
 CHECKS = {
