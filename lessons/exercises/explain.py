@@ -25,6 +25,7 @@ def explain(name, got, want, sizes, wrong=(), terms=None, formula=None, inputs=N
         lambda: _as_terms(name, got, want, terms, formula) if terms else None,
         lambda: _ratio(name, got, want, sizes),
         lambda: _moved(name, got, want),
+        lambda: _clipped(name, got, want),
         lambda: _beyond(name, got, want, inputs or {}),
         lambda: _rows(name, got, want),
         lambda: _nearly(name, got, want),
@@ -265,7 +266,7 @@ def _ratio(name, got, want, sizes):
     ratio = float(np.median(got[large] / want[large]))
     if got.size == 1 and not ratio_names(ratio, {k: float(v) for k, v in sizes.items() if v > 1}, 1e-6):
         return None  # of one number any ratio is constant
-    if ratio and fits(got, ratio * want, want):
+    if ratio and abs(abs(ratio) - 1) > 1e-6 and fits(got, ratio * want, want):
         if abs(ratio - 0.5) < FIT:
             return f"{name} is exactly half of what it should be everywhere"
         if abs(ratio - 2) < FIT:
@@ -294,9 +295,25 @@ def _moved(name, got, want):
         for by in (1, -1):
             if fits(got, np.roll(want, by, axis), want):
                 return f"{name} has the right numbers, shifted by {by:+d} along the {line}"
-    if fits(np.sort(got, axis=None), np.sort(want, axis=None), np.sort(want, axis=None) + 1):
+    apart = np.max(np.abs(got - want), initial=0) > 1e-6 * np.max(np.abs(want), initial=0)
+    if apart and fits(np.sort(got, axis=None), np.sort(want, axis=None), np.sort(want, axis=None) + 1):
         return f"{name} has the right numbers in the wrong places"
     return None
+
+
+def _clipped(name, got, want):
+    """The right result, cut off below or above."""
+    low, high = (got.min() > want.min(), got.max() < want.max()) if got.size > 3 else (False, False)
+    if (
+        not (low or high)
+        or got.min() == got.max()
+        or not fits(got, np.clip(want, got.min(), got.max()), want)
+    ):
+        return None
+    ends = " and ".join(
+        [f"below at {got.min():.6g}"] * bool(low) + [f"above at {got.max():.6g}"] * bool(high)
+    )
+    return f"{name} is clipped {ends}: beyond that it is the same whatever the input"
 
 
 def _beyond(name, got, want, inputs):
@@ -365,6 +382,8 @@ def _function_of(name, got, want):
         "its absolute value": np.abs(want),
         "its exponential": np.exp(np.minimum(want, 300)),
         "its reciprocal": 1 / np.where(want == 0, 1, want),
+        "its integer part": np.trunc(want),
+        "its rounded value": np.round(want),
     }
     for words, guess in candidates.items():
         if fits(got, guess, want):

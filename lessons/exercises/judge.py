@@ -6,10 +6,12 @@ its reference, in a teacher's order: type, shape, finite, values; `explain` find
 """
 
 import contextlib
+import copy
 import inspect
 import linecache
 import re
 import traceback
+from itertools import permutations
 
 import numpy as np
 
@@ -33,6 +35,27 @@ class Judged:
         """The function itself, to be handed to another."""
         return self._functions[name]
 
+    def changed(self, name, arguments, written):
+        """Call a function whose task is to write into the arguments named in `written`.
+
+        arguments  parameter -> value, in the function's order; all but those written must stay as they are
+        Returns what became of those written, by name.
+        """
+        function, runs = self._functions[name], []
+        for _ in range(2):
+            given = {key: _copy(value) for key, value in arguments.items()}
+            self._told(name, function, tuple(given.values()), {})
+            for key, value in given.items():
+                if key not in written:
+                    _unchanged(name, key, arguments[key], value)
+            runs.append({key: given[key] for key in written})
+        if not _same(*runs):
+            raise Failed(
+                f"{name} changes {', '.join(written)} in another way when it is called again with the same "
+                "arguments: it keeps something from the call before"
+            )
+        return runs[0]
+
     def _call(self, name, function, args, options):
         again = [_copy(a) for a in args]
         result = self._once(name, function, args, options)
@@ -45,20 +68,37 @@ class Judged:
 
     def _once(self, name, function, args, options):
         given = [_copy(a) for a in args]
+        result = self._told(name, function, given, options)
+        for parameter, before, after in zip(_parameters(function) or [], args, given, strict=False):
+            _unchanged(name, parameter, before, after)
+        return result
+
+    def _told(self, name, function, args, options):
+        """The result, and what it raises as a Failed."""
         try:
             with np.errstate(all="ignore"):
-                result = function(*given, **options)
+                return function(*args, **options)
         except Failed:
             raise
         except (Exception, SystemExit) as error:
             raise stopped(name, error, function) from error
-        for parameter, before, after in zip(_parameters(function) or [], args, given, strict=False):
-            if isinstance(before, np.ndarray) and not _same(before, after):
-                raise Failed(
-                    f"{name} changes its argument {parameter}: the caller still needs it. Make a new array, "
-                    f"instead of writing into {parameter} with += or {parameter}[...] ="
-                )
-        return result
+
+
+def _unchanged(name, parameter, before, after):
+    """Refuse that an argument was written to: an array, or a model's parameters."""
+    if isinstance(before, np.ndarray) and not _same(before, after):
+        raise Failed(
+            f"{name} changes its argument {parameter}: the caller still needs it. Make a new array, "
+            f"instead of writing into {parameter} with += or {parameter}[...] ="
+        )
+    if hasattr(before, "params") and not _same(before.params, after.params):
+        if before.params.keys() != after.params.keys():
+            raise Failed(f"{name} adds to {parameter}.params or takes from it: leave the model as it is")
+        key = next(k for k in before.params if not _same(before.params[k], after.params[k]))
+        raise Failed(
+            f"{name} changes {parameter}.params[{key!r}]: the parameters are the optimizer's to change. Make "
+            "a new array, instead of writing into one with += or -="
+        )
 
 
 def stopped(name, error, function=None):
@@ -84,7 +124,7 @@ def stopped(name, error, function=None):
 
 
 def _about_shapes(message):
-    """A hint where NumPy complains about shapes."""
+    """A hint where NumPy complains about shapes, or about an array where a number belongs."""
     shapes = [tuple(map(int, re.findall(r"\d+", s))) for s in re.findall(r"\(([\d, ]+)\)", message)]
     if "broadcast" in message and len(shapes) == 2:
         short, long = sorted(shapes, key=len)
@@ -96,6 +136,10 @@ def _about_shapes(message):
                 return f". {a} has its new axis in the wrong place: at the end, [..., None]"
     if "matmul" in message or "not aligned" in message:
         return ". The inner sizes of a product must be equal: is a transpose missing, or the order wrong?"
+    if "truth value of an array" in message:
+        return ". An `if` decides once for the whole array; np.where decides for every entry"
+    if "Python scalar" in message:
+        return ". The functions of `math` take one number; those of NumPy take arrays"
     return ""
 
 
@@ -154,7 +198,7 @@ def array(name, got, shape, sizes):
             "an exp that overflows, the log of 0",
         )
         cause = nan if np.isnan(got[at]) else inf
-        raise Failed(f"{name} is not finite: {got[at]} {_place(at)}; look for {cause}")
+        raise Failed(f"{name} is not finite: {got[at]}{' ' * bool(at)}{_place(at)}; look for {cause}")
     return got
 
 
@@ -188,6 +232,7 @@ def expect_all(
     sizes = sizes or {}
     for k, (got, want) in enumerate(zip(results, wants, strict=True)):
         _known_not_finite(got, want, [(w, a[k]) for w, a in wrong if _has(a, k)], note)
+    in_order(names, results, wants)
     results = [array(n, g, np.shape(w), sizes) for n, g, w in zip(names, results, wants, strict=True)]
     right = [close(g, w) for g, w in zip(results, wants, strict=True)]
     if not any(right):
@@ -211,6 +256,19 @@ def expect_all(
             inputs=inputs,
             note=note,
         )
+
+
+def in_order(names, results, wants):
+    """Refuse three or more right results in another order."""
+    try:
+        results = [np.asarray(r, np.float64) for r in results]
+    except (ValueError, TypeError):
+        return
+    for order in permutations(range(len(names))):
+        moved = len(names) > 2 and order != tuple(range(len(names)))
+        if moved and all(close(results[i], wants[k]) for i, k in enumerate(order)):
+            found = ", ".join(names[k] for k in order)
+            raise Failed(f"the results are in the order {found}; asked is {', '.join(names)}")
 
 
 def close(got, want):
@@ -311,11 +369,23 @@ def _parameters(function):
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return None
-    return [str(p) if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) else p.name for p in parameters]
+    names = [str(p) if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) else p.name for p in parameters]
+    return ["model" if name == "self" else name for name in names]
 
 
 def _copy(value):
-    return value.copy() if isinstance(value, np.ndarray) else value
+    """A copy of what a function could write into: arrays, arrays in a cache, a model's parameters."""
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if type(value) in (tuple, list):
+        return type(value)(_copy(v) for v in value)
+    if type(value) is dict:
+        return {k: _copy(v) for k, v in value.items()}
+    if hasattr(value, "params"):
+        twin = copy.copy(value)
+        twin.params = _copy(value.params)
+        return twin
+    return value
 
 
 def _same(a, b):
