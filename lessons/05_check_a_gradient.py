@@ -122,7 +122,8 @@ beside("complex_step: largest error", np.abs(by_complex - exact).max(), 0, withi
 beside("central_difference: largest error", np.abs(by_central - exact).max(), 0, within=claimed.max())
 say(
     "central_difference extrapolates ten steps to step 0 (Ridders 1982). The tolerance above is its own "
-    "estimate of its error. It asks nothing of f; the complex step asks that f be analytic."
+    "estimate of its error. It asks that f be smooth over its longest step (section 3), and not how f is "
+    "written; the complex step asks that every operation in f be analytic at x."
 )
 guess("f(x) = |x1| + |x2| + |x3| is written with np.abs. What does its complex step say at x1 = 1?")
 x = np.array([1.0, -2.0, 0.5])

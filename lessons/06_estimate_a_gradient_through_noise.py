@@ -64,7 +64,8 @@ beside("integral of dq/dmu z^2", (dq * grid**2).sum() * width, 2 * 2, within=1e-
 #     dz/dmu = 1        dz/dlogvar = 1/2 std eps
 #
 # The first asks for values of f only, the second for its derivative. A slide says that "we cannot perform
-# partial derivatives over a stochastic operation": the first trick does so, and never moves z.
+# partial derivatives over a stochastic operation" (Bonvicini). The first trick need not: it differentiates
+# the density and never moves z. The second makes the operation a deterministic one of eps.
 # %%
 section("2. Derive both tricks")
 
@@ -190,6 +191,11 @@ beside("best baseline by logvar, from other draws", best[1][0, 0], 9, within=0.3
 # with the baseline E f,
 #
 #     Var = 42 / K + (Var f + g^2) / (K (K - 1))
+#
+# For with d = f - E f the estimate is mean_k d_k s_k - sum_{j != k} d_j s_k / (K (K - 1)), s the score. The
+# first part has the variance 42 / K; the second has mean 0 and, since E d_j = E s_k = 0, no correlation with
+# the first. Each of its K (K - 1) terms has the variance Var f E s^2 = Var f, and d_j s_k meets only d_k s_j,
+# with E[d_j s_k d_k s_j] = g^2.
 # %%
 K, groups = 4, 100_000
 noise = rng.standard_normal((K, groups, 1))  # (S, B, L): every datum is a group of K
@@ -254,12 +260,15 @@ save(figure, "baselines_and_dimensions")
 # %% [markdown]
 # ## 6. Find where the slogan fails
 #
-# "Reparameterization has the lower variance" is no theorem. The score function pays for the size of f, the
-# pathwise gradient for its slope, and cos(kz) has the size 1 and the slope k. At std = 1,
+# "Reparameterization has the lower variance" is no theorem. By mu the score function pays for the size of f,
+# the pathwise gradient for how much the slope of f varies (100 z is steep, and its pathwise variance is 0).
+# cos(kz) has the size 1, and a slope that swings between -k and k. At std = 1,
 #
 #     the gradient           g = -k sin(k mu) e^(-k^2 / 2);    c = cos(2 k mu),  E = e^(-2 k^2)
 #     pathwise by mu         k^2/2 (1 - c E) - g^2
 #     score function by mu   1/2 (1 + c (1 - 4 k^2) E) - g^2
+#
+# from sin^2, cos^2 = (1 -+ cos 2kz) / 2, E cos 2kz = c E and E eps^2 cos 2kz = c (1 - 4 k^2) E.
 # %%
 section("6. Find where the slogan fails")
 
@@ -287,9 +296,10 @@ for k in (0.5, 1.0, 1.5, 2.0, 3.0):
 for i, name in enumerate(("pathwise", "score-function")):
     g = np.cos(3 * (1 + nodes)) * nodes if i else -3 * np.sin(3 * (1 + nodes))
     exact = cos_variances(3.0)[i]
+    beside(f"cos(3z), {name}: gradient", weights @ g, -3 * np.sin(3) * np.exp(-4.5), within=1e-9)
     beside(f"cos(3z), {name}: by quadrature", weights @ g**2 - (weights @ g) ** 2, exact, within=1e-9)
     hold(f"cos(3z), {name}", waves[3.0][i], weights @ g, exact, estimators.cos_moments(3, 1, 1, name).dmu)
-say("Pathwise, nine times: slopes of size 3 cancel to 0.0047, while no sample of f is larger than 1.")
+say("Pathwise, nine times: slopes between -3 and 3 cancel to 0.0047, while f stays between -1 and 1.")
 
 figure, axes = canvas(height=3.3, width=6.6)
 k = np.linspace(0.05, 3.2, 200)
@@ -300,28 +310,37 @@ for i, colour, label, height in ((0, BLUE, "pathwise", 3.6), (1, RED, "score fun
 axes.axvline(low, color="black", linewidth=0.6)
 axes.text(low - 0.05, 4.4, f"k = {low:.4f}", ha="right")
 axes.set(xlabel="k", ylabel="variance of the gradient by mu", ylim=(0, 5.2))
-axes.set_title("cos(kz) at mu = std = 1: pathwise loses where f is steep (dots: measured)", fontsize="medium")
+axes.set_title(
+    "cos(kz) at mu = std = 1: pathwise loses where the slope swings (dots: measured)", fontsize="medium"
+)
 save(figure, "crossing")
 
 # %% [markdown]
-# It fails at home as well, on the VAE's own KL: f = log q(z) - log p(z), with the parameters in f held. At
-# std = 1 and mu = 0.5 it is mu z - mu^2 / 2, which is small: A = 0, B = 0.5, C = 0.125. Along the path, log
-# q(z) stands still (it is -eps^2 / 2 and a constant), and -log p(z) has the slope z, of variance 1. (The
-# closed form of lesson 2 does not scatter at all, and is what a VAE takes.)
+# It fails at home as well, on the VAE's own KL: f = log q(z) - log p(z). At std = 1 and mu = 0.5 it is
+# mu z - mu^2 / 2, which is small: A = 0, B = 0.5, C = 0.125. mu stands in it twice, in z and in log q. What
+# automatic differentiation takes follows both: log q(z) is -eps^2 / 2 and a constant, it stands still, and
+# -log p(z) has the slope z, of variance 1. But d log q / dmu at a held z is the score, of mean 0, and may be
+# left out: then only z moves ("sticking the landing"), and the slope of f is mu at every z, of variance 0.
+# (The closed form of lesson 2 does not scatter at all, and is what a VAE takes.)
 # %%
 half, zero = 0.5 * one, 0 * one
-guess("The gradient of the VAE's own KL is estimated at mu = 0.5, std = 1. Which estimate scatters less?")
+guess("""The KL's gradient at mu = 0.5, std = 1, in three ways: score function, pathwise, pathwise with log
+q's mu held. Order them by how much they scatter.""")
 kl_score, _ = estimators.score_function(
     lambda z: mv.ops.gaussian_log_prob(z, half, zero) - mv.ops.gaussian_log_prob(z, zero, zero),
     half,
     zero,
     eps,
 )
-kl_path, _ = estimators.pathwise(lambda z: z, half, zero, eps)
-moments = [estimators.kl_moments(0.5, 1, name).dmu for name in ("score-function", "pathwise")]
+kl_path, _ = estimators.pathwise(lambda z: z, half, zero, eps)  # mu moves z and stands in log q
+kl_held, _ = estimators.pathwise(lambda z: half[0, 0] + 0 * z, half, zero, eps)  # mu in log q is held
+names = ("score-function", "pathwise", "sticking-the-landing")
+moments = [estimators.kl_moments(0.5, 1, name).dmu for name in names]
 hold("KL, score function", kl_score, 0.5, of_score(0, 0.5, 0.125), moments[0])
 hold("KL, pathwise", kl_path, 0.5, 1, moments[1])
-say("The score function, by half: near the prior log q - log p is small everywhere, and its slope is not.")
+hold("KL, pathwise, log q's mu held", kl_held, 0.5, 0, moments[2])
+say("""The score function scatters half as much as the usual pathwise gradient, and both more than the one
+that leaves out log q's own mu, which at std = 1 is exact. At another std it is not.""")
 
 # %% [markdown]
 # ## 7. Take a step
@@ -347,9 +366,10 @@ beside("step, score function by logvar: mean", jump_logvar.mean(), -phi / 2, wit
 say("Pathwise says 0 with variance 0: it scatters least of all, and is wrong. Ask for the mean first.")
 
 # %% [markdown]
-# So both slides need their conditions. Monte Carlo is possible for phi, twice over. The score function's
-# variance is huge where f is large and latents are many, as in a VAE: there the reparameterization is the
-# better by far, and one sample for each image the custom. Where f jumps or ripples, it is not.
+# So the slides need their conditions. "It is impossible to use the Monte Carlo estimation" (Isachenko): it is
+# possible for the encoder, twice over. "Huge variance" (the same): the score function's is huge where f is
+# large and latents are many, as in a VAE: there the reparameterization is the better by far, and one sample
+# for each image the custom. Where f jumps or ripples, it is not.
 #
 # ## Try on your own
 #
@@ -370,4 +390,6 @@ say("Pathwise says 0 with variance 0: it scatters least of all, and is wrong. As
 # * Diederik Kingma and Max Welling, "Auto-Encoding Variational Bayes", 2014: the reparameterization
 # * Shakir Mohamed, Mihaela Rosca, Michael Figurnov and Andriy Mnih, "Monte Carlo Gradient Estimation in
 #   Machine Learning", 2020: these and others, and where each is the better
+# * Geoffrey Roeder, Yuhuai Wu and David Duvenaud, "Sticking the Landing: Simple, Lower-Variance Gradient
+#   Estimators for Variational Inference", 2017
 # * Wouter Kool, Herke van Hoof and Max Welling, "Buy 4 REINFORCE Samples, Get a Baseline for Free!", 2019

@@ -160,7 +160,8 @@ gap = (np.exp(log_q) * (log_q - (log_joint - log_p))).sum() * step
 beside("ELBO + KL(q || posterior) and log p(x)", elbo + gap, log_p, 1e-10)
 number("the gap: KL(q || posterior)", gap, "nats")
 say("""A set of notes writes -log p(x) = L_rec + L_KLD, with an equals sign (Marchioro 2023, equation 10). The
-    check says: the right side is larger by the gap. gradcheck.check_bound asks the same of any model:""")
+    check says: the right side is larger by the gap. gradcheck.check_bound asks the same of any model, here
+    of all four x at once, and prints their means:""")
 say(gradcheck.check_bound(narrow, x).sentence)
 
 # %% [markdown]
@@ -180,13 +181,19 @@ guess("How many of the nine does a gradient check catch? How many are caught bec
 checks = [check for check in bugs.CHECKS if check != "first step"]  # that one looks at the optimizer
 findings = {name: bugs.examine(bugs.GALLERY[name]) for name in NINE}
 caught = np.array([[findings[name][check][0] for check in checks] for name in NINE])  # (9, 8)
-print("\n".join(bugs.table(findings)))
+width = max(map(len, NINE))
+print(f"  {'':{width}}  " + "  ".join(checks))
+for name, marks in zip(NINE, caught, strict=True):
+    cells = zip(marks, checks, strict=True)
+    print(f"  {name:{width}}  " + "  ".join(f"{'x' if hit else '.':^{len(check)}}" for hit, check in cells))
 beside("bugs that the gradient check catches", caught[:, checks.index("gradient")].sum(), 3, 0)
 beside("bugs that 'the loss falls' catches", caught[:, checks.index("loss falls")].sum(), 1, 0)
 beside("bugs that some check catches", caught.any(axis=1).sum(), 9, 0)
 beside("alarms on the right code", sum(said for said, _ in bugs.examine(bugs.RIGHT).values()), 0, 0)
 enough = next(k for k in range(1, 9) if any(caught[:, c].any(1).all() for c in combinations(range(8), k)))
 number("checks that together catch all nine, at least", enough)
+say("""gradient, scaling and logits, each the only one to catch some bug; then kl with sampler or bound, or
+bound with shapes.""")
 say("""Six of the nine are functions whose derivative is right; they are the wrong functions. And training
     forgives: with dmu-without-kl alone the loss rises. Adam even divides the factor of db-averaged out again.
     What "the loss falls" says of that bug, and of the right code:""")
@@ -211,12 +218,14 @@ save(figure, "nine_bugs", dpi=90)
 # %% [markdown]
 # ## 6. Read two slides with the checks
 #
-# Three lectures (UvA, Brown, Bonvicini) write N(mu, sigma) and N(mu, sigma^2) for one thing. In code that is
-# exp(logvar) or exp(logvar / 2). Three (Marchioro, Brown, Bonvicini) write the loss as |x - x^|^2 + KL. But
+# Some lectures write N(mu, sigma) (UvA, Bonvicini), some N(mu, sigma^2) (Marchioro), two write both (Brown,
+# Isachenko), for one thing. In code that is exp(logvar) or exp(logvar / 2). Three (Marchioro, Brown,
+# Bonvicini) write the loss as |x - x^|^2 + KL. But
 #
 #     -log N(x; x^, s^2) = |x - x^|^2 / (2 s^2) + D/2 log(2 pi s^2)
 #
-# so that the plain squared error is the density of variance s^2 = 1/2, and unit variance has *half* of it.
+# so that the plain squared error is, up to a constant, -log of the density of variance s^2 = 1/2, and unit
+# variance has *half* of it.
 # %%
 section("6. Read two slides with the checks")
 n = 100_000
@@ -263,6 +272,9 @@ def descend(steps, lr, beta=1.0):
 guess("The loss starts near 543. Where will ten steps of 0.01 bring it: near 540, 440 or 100?")
 for step, (loss, *_) in enumerate(descend(10, 0.01), 1):
     number(f"loss at step {step}", loss, "nats per image")
+own = np.random.default_rng(1)
+after = [loss_and_grads(params, digits, own.standard_normal((10, 2)))[0][0] for _ in range(200)]
+number("loss after ten steps, mean of 200 draws", np.mean(after), "nats per image")
 after_ten = model.reconstruct(digits)
 
 # %% [markdown]
@@ -288,18 +300,25 @@ learned = model.reconstruct(digits)
 loss, nll, kl = good[-100:].mean(axis=0)
 number("loss after 3000 steps", loss, "nats per image")
 number("kl after 3000 steps", kl, "nats per image")
-number("the same loss as a mean over pixels", loss / 784)
-say("""The latents are used: the loss is below the first floor, and above the second. As a mean over pixels it
-    lies far below ln 10, so that it bounds nothing.""")
+number("loss / 784, nats per pixel", loss / 784)
+number("its floor: ln 10 / 784", np.log(10) / 784)
+number("nll / 784 + kl", nll / 784 + kl)
+say("""The latents are used: the loss is below the first floor, and above the second. Divided by 784 as a
+whole it is the same bound in nats per pixel, and its floor is divided too. nll / 784 + kl is no bound of -log
+p(x) in either unit: nearly all of it is kl.""")
 guess("From here on the nll is averaged over the 784 pixels, the kl is not. What becomes of the kl?")
 collapsed = descend(1000, 3e-5, beta=784.0)
 forgotten = model.reconstruct(digits)
 _, nll, kl = collapsed[-100:].mean(axis=0)
 number("kl after 1000 steps with the mean over pixels", kl, "nats per image")
 number("nll after 1000 steps with the mean over pixels", nll, "nats per image")
-beside("standard deviation of q(z|x), at most", np.exp(model.encode(digits)[1] / 2).max(), 1, 0.05)
-say("""The posterior has collapsed onto the prior: every image has the same z, and the nll is back above the
-    first floor. Sum over pixels and latents, average over the batch.""")
+mu, logvar = model.encode(digits)
+beside("smallest standard deviation of q(z|x)", np.exp(logvar / 2).min(), 1, 0.05)
+beside("largest standard deviation of q(z|x)", np.exp(logvar / 2).max(), 1, 0.05)
+number("largest |mu|", np.abs(mu).max())
+say("""The posterior has collapsed onto the prior: every image has the same q(z|x), and a draw of z says
+nothing of it. The nll is even above the first floor, since the decoder still paints what z says, and z is
+noise now; it unlearns that slowly. Sum over pixels and latents, average over the batch.""")
 
 figure, (left, right) = canvas(2, height=3.4)
 course = np.vstack([good, collapsed])
@@ -327,9 +346,10 @@ save(figure, "ten_digits", dpi=80)
 # ## Try on your own
 #
 # - In `loss_and_grads` drop the `0.5` of dlogvar's way (1). Section 1 stops at once; the ten steps would not.
-# - Put zeros for the noise in `descend`: an autoencoder with a penalty. After 3000 steps its loss is near 58
-#   instead of 77, and near 110 once the noise is back: what was minimized was no bound.
-# - Take lr = 0.05 in the ten steps. The loss rises to infinity. Lesson 8 has the cure.
+# - Put zeros for the noise in `descend`: an autoencoder with a penalty. After 3000 steps its loss is near 68
+#   instead of 77, and near 117 once the noise is back: what was minimized was no bound.
+# - Take lr = 0.05 in the ten steps. The loss jumps, here to infinity, with other noise to some thousand: one
+#   step length is too long for some parameters. Lesson 8 has the cure.
 #
 # Exercise: #15, `python -m lessons start 15`: write `loss_and_grads` with nothing but the pairs of `ops`.
 #

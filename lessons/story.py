@@ -39,12 +39,15 @@ def guess(question):
     print(textwrap.fill(f"Guess first: {' '.join(question.split())}", WIDTH, subsequent_indent="  "))
 
 
-def beside(name, measured, exact, within):
-    """A number beside its exact value; they must agree to `within`, an absolute tolerance."""
+def beside(name, measured, exact, within, word="exact"):
+    """A number beside its exact value; they must agree to `within`, an absolute tolerance.
+
+    word: what the other value is, where it is not exact
+    """
     measured, exact = float(measured), float(exact)
     _tell(name, measured)
     print(
-        f"  {name:<52} {_short(measured):>11}   exact {_short(exact):>11}   (to {float(f'{within:.2g}'):g})"
+        f"  {name:<52} {_short(measured):>11}   {word} {_short(exact):>11}   (to {float(f'{within:.2g}'):g})"
     )
     if not abs(measured - exact) <= within:
         raise AssertionError(f"{name}: {measured!r} is not within {within} of {exact!r}")
