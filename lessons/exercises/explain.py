@@ -22,8 +22,12 @@ def explain(name, got, want, sizes, wrong=(), terms=None, formula=None, inputs=N
             return sentence
     finders = (
         lambda: _special(name, got, want),
+        lambda: _almost(name, got, want, 1e-6, 0),
         lambda: _as_terms(name, got, want, terms, formula) if terms else None,
         lambda: _ratio(name, got, want, sizes),
+        lambda: _almost(name, got, want, 0, 2e-3),
+        lambda: _cut(name, got, want),
+        lambda: _times(name, got, want, inputs or {}),
         lambda: _moved(name, got, want),
         lambda: _clipped(name, got, want),
         lambda: _beyond(name, got, want, inputs or {}),
@@ -133,6 +137,11 @@ def shape_words(name, got, want, sizes):
         return f"{head}: a kept axis will broadcast (keepdims, or [:, None])"
     if got == tuple(n for n in want if n != 1):
         return f"{head}: the axis of size 1 is gone (keepdims=True or a reshape brings it back)"
+    ones = tuple(w for g, w in zip(got, want, strict=False) if g == 1 != w)
+    if len(got) == len(want) and ones and all(g in (1, w) for g, w in zip(got, want, strict=True)):
+        return (
+            f"{head}: the axis {_named(ones, names)} was summed, averaged or picked over, and will broadcast"
+        )
     if got == ():
         return f"{head}: it is one number, summed or averaged over the axis {_named(want[:1], names)} as well"
     missing = _taken_out(want, got)
@@ -149,6 +158,10 @@ def shape_words(name, got, want, sizes):
         return f"{head}: it was summed or averaged over the wrong axis, {lost_axis} and not {kept_axis}"
     if len(got) == len(want) and sum(abs(a - b) for a, b in zip(got, want, strict=True)) == 1:
         return f"{head}: one too few or too many, does a loop end early?"
+    other = [(g, w) for g, w in zip(got, want, strict=False) if g != w]
+    if len(got) == len(want) and len(other) == 1 and other[0][0] in names and other[0][1] in names:
+        there, gone = (_named((n,), names) for n in other[0])
+        return f"{head}: {there} stands where {gone} belongs, the wrong axis was summed over"
     if len(got) == 1 and len(want) == 1:
         return f"{head}: it was summed over the wrong axis" if got[0] in names else head
     if np.prod(got) == np.prod(want):
@@ -180,6 +193,8 @@ def _special(name, got, want):
         return f"{name} is {got.flat[0]:.6g} everywhere: it does not depend on what it should"
     if fits(got, -want, want):
         return f"{name} has the wrong sign everywhere"
+    if fits(got, np.abs(want), want):
+        return f"{name} is the absolute value of what is asked: its sign is lost"
     return None
 
 
@@ -192,9 +207,10 @@ def _as_terms(name, got, want, terms, formula):
     ratios = {found.get(term, 0) / factor for term, factor in formula.items()}
     if set(found) == set(formula) and max(ratios) - min(ratios) < 1e-6:
         return None  # a constant ratio of everything
-    return (
-        f"{name} {_difference(found, formula)}: it is {_written(found)}, where {_written(formula)} is asked"
-    )
+    asked = f"{_written(found)}, where {_written(formula)} is asked"
+    if len(formula) > 1 and not set(found) & set(formula):
+        return f"{name} is {asked}"
+    return f"{name} {_difference(found, formula)}: it is {asked}"
 
 
 def sum_of_terms(got, terms, formula):
@@ -254,7 +270,7 @@ def _written(formula):
 def _factor(value):
     for bottom in (1, 2, 3, 4, 6, 8):
         top = value * bottom
-        if abs(top - round(top)) < 1e-6:
+        if abs(top - round(top)) < 1e-6 and round(top):
             return f"{round(top)}" if bottom == 1 else f"{round(top)}/{bottom}"
     return f"{value:.4g}"
 
@@ -281,6 +297,60 @@ def _ratio(name, got, want, sizes):
     offset = float(np.median(got - want))
     if got.size > 1 and fits(got, want + offset, want):
         return f"{name} is off by the constant {offset:+.6g} everywhere"
+    return None
+
+
+def _almost(name, got, want, of_largest, of_each):
+    size = np.max(np.abs(want), initial=0) or 1.0
+    error = np.abs(got - want)
+    if (error <= np.maximum(of_largest * size, of_each * np.abs(want))).all():
+        return (
+            f"{name} is right but for {np.max(error) / size:.0e} of its largest entry: is a small constant "
+            "added, or something rounded on the way (float16, float32)?"
+        )
+    return None
+
+
+def _cut(name, got, want):
+    """Whole numbers where there are none, or cut off at a limit."""
+    whole = np.array_equal(got, np.round(got)) and np.max(np.abs(got)) < 2**52
+    if got.size > 1 and whole and not np.array_equal(want, np.round(want)):
+        return f"{name} has whole numbers only: is it rounded, or stored in an array of integers?"
+    low, high = np.min(got), np.max(got)
+    limits = [f"{end:.4g}" for end in (low, high) if 1 < np.sum(got == end) < got.size]
+    if limits and fits(got, np.clip(want, low, high), want):
+        return f"{name} is cut off at {' and '.join(limits)}: is it clipped?"
+    return None
+
+
+def _times(name, got, want, inputs):
+    """A factor of an input that is one too many."""
+    for key, value in inputs.items():
+        if (
+            value.ndim > got.ndim
+            or not value.all()
+            or np.broadcast_shapes(value.shape, got.shape) != got.shape
+        ):
+            continue
+        with np.errstate(all="ignore"):
+            factors = {
+                key: value,
+                f"1 / {key}": 1 / value,
+                f"{key}^2": value**2,
+                f"e^{key}": np.exp(value),
+                f"e^-{key}": np.exp(-value),
+                f"e^({key}/2)": np.exp(value / 2),
+                f"e^-({key}/2)": np.exp(-value / 2),
+            }
+            for factor, k in factors.items():
+                for c, words in (
+                    (1, ""),
+                    (-1, ", and the wrong sign"),
+                    (2, ", and a 2"),
+                    (0.5, ", and a 1/2"),
+                ):
+                    if fits(got, c * k * want, want):
+                        return f"{name} has a factor {factor} too many{words}"
     return None
 
 
@@ -379,7 +449,6 @@ def _nearly(name, got, want):
 def _function_of(name, got, want):
     candidates = {
         "its square": want * want,
-        "its absolute value": np.abs(want),
         "its exponential": np.exp(np.minimum(want, 300)),
         "its reciprocal": 1 / np.where(want == 0, 1, want),
         "its integer part": np.trunc(want),

@@ -16,7 +16,7 @@ from itertools import permutations
 import numpy as np
 
 from .exercise import Failed
-from .explain import axes, explain, shape_words
+from .explain import axes, explain, fits, shape_words
 
 DOUBLE, SINGLE = 1e-9, 2e-5  # of the largest entry: what rounding may leave
 
@@ -150,7 +150,8 @@ def values(name, result, names):
     if not isinstance(result, tuple | list):
         raise Failed(f"{name} returns one value, expected {len(names)}: {', '.join(names)}")
     if len(result) != len(names):
-        raise Failed(f"{name} returns {len(result)} values, expected {len(names)}: {', '.join(names)}")
+        count = f"{len(result)} value{'s' * (len(result) != 1)}"
+        raise Failed(f"{name} returns {count}, expected {len(names)}: {', '.join(names)}")
     return result
 
 
@@ -178,6 +179,8 @@ def array(name, got, shape, sizes):
     """`got` as an array of this shape, of finite numbers, or Failed."""
     if got is None:
         raise Failed(f"{name} is None: is the return missing?")
+    if isinstance(got, tuple) and len(got) != (shape[0] if shape else -1):
+        raise Failed(f"{name} is a tuple of {len(got)} values, expected one: {axes(shape, sizes)}")
     given = got
     try:
         got = np.asarray(given)
@@ -227,6 +230,7 @@ def expect_all(
     """`expect` for several results of one function; names it when two of them are exchanged.
 
     wrong    pairs (sentence, tuple of arrays), as the mistaken function returns them
+    terms    one dict for all results, or one for each
     formulas one dict for each result
     """
     sizes = sizes or {}
@@ -244,14 +248,18 @@ def expect_all(
                     and close(results[j], wants[i])
                 ):
                     raise Failed(f"{names[j]} and {names[i]} are exchanged: {names[j]} comes first")
+    for sentence, arrays in wrong:
+        if not all(right) and _whole(arrays, results, wants, right):
+            k = right.index(False)
+            raise Failed(sentence + (f" ({note})" if note else ""), evidence(results[k], wants[k]))
     for k, name in enumerate(names):
         expect(
             name,
             results[k],
             wants[k],
             sizes,
-            wrong=[(sentence, arrays[k]) for sentence, arrays in wrong if _has(arrays, k)],
-            terms=terms,
+            wrong=[(_of(sentence, names, k), arrays[k]) for sentence, arrays in wrong if _has(arrays, k)],
+            terms=terms[k] if isinstance(terms, tuple | list) else terms,
             formula=formulas[k] if formulas else None,
             inputs=inputs,
             note=note,
@@ -305,6 +313,31 @@ def _known_not_finite(got, want, wrong, note):
             raise Failed(sentence + (f" ({note})" if note else ""), [line])
 
 
+def mixes(function, args, results):
+    """Whether what a function says of the first data changes when the others are left out.
+
+    args     arrays (B,) or (..., B, L), and whatever else it takes
+    results  what it returned, one array (..., B, L) or several
+    """
+
+    def first(a):
+        if not isinstance(a, np.ndarray) or not a.ndim:
+            return a
+        return a[: len(a) // 2] if a.ndim == 1 else a[..., : a.shape[-2] // 2, :]
+
+    several = isinstance(results, tuple | list)
+    fewer = function(*(first(a) for a in args))
+    pairs = zip(results, fewer, strict=True) if several else [(results, fewer)]
+    return not all(np.allclose(first(np.asarray(a)), b, rtol=1e-6, atol=1e-12) for a, b in pairs)
+
+
+MIXED = (
+    "what {} says of one datum changes when the others are left out: is something summed or averaged over "
+    "the "
+    "batch inside, or the wrong axis taken?"
+)
+
+
 def mistaken(wrong, name, *args):
     """Pairs (sentence, value) of the listed wrong answers, for `expect`: what each gives here."""
     found = []
@@ -344,6 +377,16 @@ def biased(name, mean, exact, error, reasons=()):
         if abs(mean - ratio * exact) <= 5 * error:
             raise Failed(sentence, [f"{name}: {detail}"])
     raise Failed(f"{name} is biased: its mean is {mean / exact:.3g} times the exact gradient", [detail])
+
+
+def rather(check, its, failed):
+    """Raise what a check of the values says, if it knows the cause; else `failed`."""
+    try:
+        check(its)
+    except Failed as known:
+        if "no mistake known" not in known.sentence:
+            raise
+    raise failed
 
 
 def report(found):
@@ -403,6 +446,22 @@ def _same(a, b):
 
 def _has(arrays, k):
     return isinstance(arrays, tuple | list) and len(arrays) > k
+
+
+def _of(sentence, names, k):
+    """A sentence that begins with the name of one result, for another."""
+    first, _, rest = sentence.partition(" ")
+    return f"{names[k]} {rest}" if first in names else sentence
+
+
+def _whole(arrays, results, wants, right):
+    """Whether a mistaken function returns just these results, those that are right included."""
+    if not isinstance(arrays, tuple | list) or len(arrays) != len(results):
+        return False
+    return all(
+        close(a, want) if good else fits(got.astype(np.float64), a, want)
+        for a, got, want, good in zip(arrays, results, wants, right, strict=True)
+    )
 
 
 def _place(at):
