@@ -2,5 +2,7 @@
 
 NN_verb_object.py   the lessons, plain scripts in cells
 story               what a lesson is told with: numbers beside their exact values, figures
-exercises/          one module each: hints, checks, and the wrong answers that they must reject
+exercises/          one module each: the task, hints, checks
+judging/            how an answer is held to a reference, and how the cause of an error is found
+cli                 the commands; stubs, checking, child: what they are made of
 """

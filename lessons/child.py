@@ -65,8 +65,7 @@ def main(number, path, seconds, fast=False):
 def judged(number, path, tell, fast=False):
     """The outcome of all checks, as a dict."""
     from lessons.exercises import one
-    from lessons.exercises.exercise import Failed
-    from lessons.exercises.judge import Judged, signature
+    from lessons.judging import Failed, Judged, signature
 
     exercise = one(number)
     try:
@@ -88,8 +87,7 @@ def judged(number, path, tell, fast=False):
 
 def load(path, exercise):
     """The functions of a learner's file by name; Failed says what keeps it from being loaded."""
-    from lessons.exercises.exercise import Failed
-    from lessons.exercises.judge import stopped
+    from lessons.judging import Failed, stopped
 
     try:
         text = Path(path).read_text()
@@ -127,7 +125,7 @@ def load(path, exercise):
 
 def borrowed(tree, exercise):
     """Refuse a call of the library's own solution."""
-    from lessons.exercises.exercise import Failed
+    from lessons.judging import Failed
 
     names = {*exercise.names, *exercise.borrowed}
     for node in ast.walk(tree):
@@ -142,7 +140,7 @@ def borrowed(tree, exercise):
 
 
 def _at(path, error, sentence):
-    from lessons.exercises.exercise import Failed
+    from lessons.judging import Failed
 
     mine = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
     line = mine[-1].lineno if mine else None

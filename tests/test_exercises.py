@@ -7,8 +7,7 @@ import pytest
 
 from lessons import stubs
 from lessons.exercises import load
-from lessons.exercises.exercise import Failed
-from lessons.exercises.judge import Judged, signature
+from lessons.judging import Failed, Judged, signature
 
 EXERCISES = load()
 ALL = pytest.mark.parametrize("number", EXERCISES, ids=[e.name for e in EXERCISES.values()])

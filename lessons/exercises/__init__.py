@@ -1,10 +1,4 @@
-"""The exercises, in their order.
-
-exercise   what an exercise is
-judge      call an implementation with care, hold its results to references
-explain    why a result is wrong, in a sentence
-and one module for each exercise, by the name of its first function
-"""
+"""The exercises, in their order: one module each, by the name of its first function."""
 
 from importlib import import_module
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from minivae import gradcheck, ops
 
-from . import judge
-from .exercise import Exercise, Failed, Wrong
+from .. import judging
+from ..judging import Exercise, Failed, Wrong
 
 B, N = 11, 3
 SIZES = {"B": B, "n": N}
@@ -242,12 +242,12 @@ def _expect_output(activation, got, a, want, note):
     terms = {activation: want, "a": a, "|a|": np.abs(a), "1": np.ones_like(a), "e^-|a|": np.exp(-np.abs(a))}
     if activation in ("identity", "relu"):  # |a| is made of the others
         terms = {activation: want, "min(a, 0)": np.minimum(a, 0), "a^2": a * a, "1": np.ones_like(a)}
-    judge.expect(
+    judging.expect(
         f"y of {activation}",
         got,
         want,
         SIZES,
-        wrong=judge.mistaken(WRONG, "activation_forward", a, activation) + mistaken_outputs(activation, a),
+        wrong=judging.mistaken(WRONG, "activation_forward", a, activation) + mistaken_outputs(activation, a),
         terms=terms if a.ndim == 2 else None,
         formula={activation: 1.0},
         inputs={"a": a},
@@ -269,7 +269,7 @@ def check_far(its):
 def entries(name, got, shape):
     """`got` as an array of this shape, of any numbers: what is not finite is told with its place."""
     got = np.asarray(got)
-    judge.array(name, np.nan_to_num(got) if got.dtype.kind == "f" else got, shape, {})
+    judging.array(name, np.nan_to_num(got) if got.dtype.kind == "f" else got, shape, {})
     return got
 
 
@@ -323,12 +323,12 @@ def check_backward(its):
         if activation == "relu":
             formula = {"dy [y > 0]": 1.0}
             terms = {"dy [y > 0]": dy * (y > 0), "dy [y = 0]": dy * (y == 0), "dy y": dy * y, "y": y}
-        judge.expect(
+        judging.expect(
             f"da of {activation}",
             its.activation_backward(dy, y, activation),
             dy * slope,
             SIZES,
-            wrong=judge.mistaken(WRONG, "activation_backward", dy, y, activation)
+            wrong=judging.mistaken(WRONG, "activation_backward", dy, y, activation)
             + mistaken_derivatives(activation, dy, y, slope),
             terms=terms,
             formula=formula,

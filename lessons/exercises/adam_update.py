@@ -6,8 +6,8 @@ import numpy as np
 
 from minivae import optimizers
 
-from . import judge
-from .exercise import Exercise, Failed, Wrong
+from .. import judging
+from ..judging import Exercise, Failed, Wrong
 
 SHAPE = (4, 3)
 LR, BETA1, BETA2, EPS = 0.05, 0.7, 0.95, 0.3  # eps large enough to matter, and to tell where it stands
@@ -284,7 +284,7 @@ def judged(after, param, grad, m, v, *settings, note=""):
     t, _, beta1, beta2, _ = settings
     want = reference(param, grad, m, v, *settings)
     flat = {"g": grad, "m": m, "g^2": grad**2, "|g|": np.abs(grad), "param": param, "1": np.ones_like(grad)}
-    judge.expect(
+    judging.expect(
         "m",
         after["m"],
         want["m"],
@@ -295,7 +295,7 @@ def judged(after, param, grad, m, v, *settings, note=""):
         note=note,
     )
     flat = {"g^2": grad**2, "v": v, "g": grad, "|g|": np.abs(grad), "m^2": want["m"] ** 2, "m": want["m"]}
-    judge.expect(
+    judging.expect(
         "v",
         after["v"],
         want["v"],
@@ -305,11 +305,11 @@ def judged(after, param, grad, m, v, *settings, note=""):
         inputs={"grad": grad},
         note=note,
     )
-    if not judge.close(after["param"], want["param"]):
+    if not judging.close(after["param"], want["param"]):
         wrong = mistaken_step(param, grad, want["m"], want["v"], {"m": m, "v": v}, *settings)
         _decayed(after["param"] - want["param"], param, note)
         wrong = [(words, guess - param) for words, guess in wrong]
-        judge.expect("param's step", after["param"] - param, want["param"] - param, wrong=wrong, note=note)
+        judging.expect("param's step", after["param"] - param, want["param"] - param, wrong=wrong, note=note)
 
 
 def _decayed(rest, param, note):
@@ -342,7 +342,7 @@ def check_first(its):
         note="the first step: t = 1, m and v are zero",
     )
     after = stepped(its, param, zero, zero, zero, 1, LR, BETA1, BETA2, 1e-8)
-    judge.expect("param", after["param"], param, note="the gradient, m and v are zero, so it must stay")
+    judging.expect("param", after["param"], param, note="the gradient, m and v are zero, so it must stay")
 
 
 def check_many(its):
@@ -366,7 +366,7 @@ def check_many(its):
             right[k] = [want[name] for name in WRITTEN]
             for name in ("m", "v", "param"):
                 note = f"step {t} of a parameter of shape {shape}"
-                judge.expect(name, after[name], want[name], note=note)
+                judging.expect(name, after[name], want[name], note=note)
 
 
 def check_single(its):
@@ -375,10 +375,10 @@ def check_single(its):
     settings = 1000, 1e-3, 0.9, 0.999, 1e-8
     after, want = stepped(its, *before, *settings), reference(*before, *settings)
     for name in ("m", "v"):
-        judge.expect(name, after[name], want[name], note="in float32, t = 1000")
+        judging.expect(name, after[name], want[name], note="in float32, t = 1000")
     moved, asked = (np.float64(a) - before[0] for a in (after["param"], want["param"]))
     if np.max(np.abs(moved - asked)) > 1e-3 * np.max(np.abs(asked)):
-        raise Failed("param is wrong in float32, t = 1000", judge.evidence(moved, asked))
+        raise Failed("param is wrong in float32, t = 1000", judging.evidence(moved, asked))
 
 
 CHECKS = {

@@ -6,9 +6,8 @@ import numpy as np
 
 from minivae import gradcheck, ops
 
-from . import judge
-from .exercise import Exercise, Failed, Wrong
-from .explain import over_samples, reductions
+from .. import judging
+from ..judging import Exercise, Failed, Wrong, over_samples, reductions
 
 S, B, D = 3, 11, 4
 SIZES = {"S": S, "B": B, "D": D}
@@ -52,7 +51,7 @@ def check_nll(its):
 
 def check_samples(its):
     """logits (S, B, D): one number for each sample and datum, all against the same x."""
-    with judge.noted(f"logits have shape (S, B, D) = {(S, B, D)}, x {(B, D)}"):
+    with judging.noted(f"logits have shape (S, B, D) = {(S, B, D)}, x {(B, D)}"):
         _values(its, *example(samples=True)[1:])
 
 
@@ -75,12 +74,12 @@ def _values(its, logits, x):
         "1": ones,
     }
     mixed = over_samples("nll", reference, (logits,), (x,))
-    judge.expect(
+    judging.expect(
         "nll",
         its.bernoulli_nll(logits, x),
         reference(logits, x),
         SIZES,
-        wrong=[*judge.mistaken(WRONG, "bernoulli_nll", logits, x), *slips(logits, x), *mixed],
+        wrong=[*judging.mistaken(WRONG, "bernoulli_nll", logits, x), *slips(logits, x), *mixed],
         terms={name: term.sum(axis=-1) for name, term in terms.items()},
         formula={"softplus(l)": 1.0, "x l": -1.0},
         inputs={"the logit": logits},
@@ -222,7 +221,7 @@ def _surely(its, size, cause):
             where = f"logit {logits[at, 0]:g}, x = {x[at, 0]:g}: got {got[at]:.4g}, want {want[at]:.8g}"
             raise Failed(cause, [where])
         _flat(got, want, logits, x)
-    judge.expect(
+    judging.expect(
         "nll",
         got,
         want,
@@ -272,7 +271,7 @@ def check_backward(its):
 
 def check_backward_samples(its):
     """dlogits (S, B, D) from dnll (S, B)."""
-    with judge.noted(f"logits have shape (S, B, D) = {(S, B, D)}, dnll {(S, B)}, x {(B, D)}"):
+    with judging.noted(f"logits have shape (S, B, D) = {(S, B, D)}, dnll {(S, B)}, x {(B, D)}"):
         _slopes(its, *example(samples=True))
 
 
@@ -305,12 +304,12 @@ def _slopes(its, dnll, logits, x):
         )
     )
     bare = {name or "1": parts[name] for name in ("p", "x", "")}
-    judge.expect(
+    judging.expect(
         "dlogits",
         its.bernoulli_nll_backward(dnll, logits, x),
         gradcheck.complex_step(lambda a: np.sum(dnll * reference(a, x)), logits),
         SIZES,
-        wrong=[*judge.mistaken(WRONG, "bernoulli_nll_backward", dnll, logits, x), *others],
+        wrong=[*judging.mistaken(WRONG, "bernoulli_nll_backward", dnll, logits, x), *others],
         terms=factors | bare,
         formula={"dnll p": 1.0, "dnll x": -1.0},
         inputs={"the logit": logits},
@@ -334,9 +333,9 @@ def check_backward_huge(its):
             if flat.any():
                 at = tuple(np.argwhere(flat)[0])
                 raise Failed(CLIPPED, [f"logit {logits[at]:g}, x = {x[at]:g}: got 0, want {want[at]:.6g}"])
-        wrong = judge.mistaken(WRONG, "bernoulli_nll_backward", dnll, logits, x)
+        wrong = judging.mistaken(WRONG, "bernoulli_nll_backward", dnll, logits, x)
         note = f"with logits up to +-{size}"
-        judge.expect(
+        judging.expect(
             "dlogits", got, want, {"B": len(x)}, wrong=wrong, inputs={"the logit": logits}, note=note
         )
 
@@ -347,10 +346,10 @@ def check_ones(its):
     for shape in ((1, 1), (1, 1, 1)):
         logits, dnll = np.full(shape, 0.8), np.full(shape[:-1], 1.4)
         note = f"logits have shape {shape}"
-        judge.ones("nll", nll := its.bernoulli_nll(logits, x), shape[:-1], note)
-        judge.expect("nll", nll, reference(logits, x), note=note)
-        judge.ones("dlogits", dlogits := its.bernoulli_nll_backward(dnll, logits, x), shape, note)
-        judge.expect("dlogits", dlogits, dnll[..., None] * (1 / (1 + np.exp(-logits)) - x), note=note)
+        judging.ones("nll", nll := its.bernoulli_nll(logits, x), shape[:-1], note)
+        judging.expect("nll", nll, reference(logits, x), note=note)
+        judging.ones("dlogits", dlogits := its.bernoulli_nll_backward(dnll, logits, x), shape, note)
+        judging.expect("dlogits", dlogits, dnll[..., None] * (1 / (1 + np.exp(-logits)) - x), note=note)
 
 
 CHECKS = {

@@ -8,8 +8,8 @@ from minivae import gradcheck
 from minivae.bugs import GALLERY
 from minivae.gradcheck import statistics
 
-from . import judge
-from .exercise import Exercise, Failed, Wrong
+from .. import judging
+from ..judging import Exercise, Failed, Wrong
 
 N = 20_000  # draws: the standard error of a variance is 1 % of it
 SEEDS = range(100, 120)
@@ -299,7 +299,7 @@ def ask(its, sample, rng, n=N):
             "check_sampler raises AssertionError where it should answer: return True or False, or a Verdict"
         ) from error
     except (Exception, SystemExit) as error:
-        raise judge.stopped("check_sampler", error, function) from error
+        raise judging.stopped("check_sampler", error, function) from error
     return verdict(result), asked
 
 

@@ -8,9 +8,8 @@ import numpy as np
 from minivae import gradcheck
 from minivae.gradcheck import references
 
-from . import judge
-from .exercise import Exercise, Failed, Wrong
-from .explain import fits
+from .. import judging
+from ..judging import Exercise, Failed, Wrong, fits
 
 EXACT = (
     1e-13  # of the largest entry: ten times what rounding leaves here, a thousandth of what differences leave
@@ -131,7 +130,7 @@ def _judged(spy, got, want, dropped, each):
         raise Failed(sentence)
     if isinstance(got, complex) or getattr(got, "dtype", np.dtype(float)).kind == "c":
         raise Failed("the gradient is complex: of f(x + ih) / h the slope is the imaginary part alone")
-    got = judge.array("the gradient", got, want.shape, {})
+    got = judging.array("the gradient", got, want.shape, {})
     allowed = 1e-6 if got.dtype.kind == "f" and got.dtype.itemsize == 4 else EXACT
     size = np.abs(want) if each else np.max(np.abs(want))
     off = np.abs(got - want)
@@ -146,8 +145,8 @@ def _judged(spy, got, want, dropped, each):
             "rounding: is the result rounded, or kept in single precision on the way?"
         )
     if sentence:
-        raise Failed(sentence, judge.evidence(got, want))
-    judge.expect("the gradient", got, want, {"n": want.size} if want.size > 1 else {})
+        raise Failed(sentence, judging.evidence(got, want))
+    judging.expect("the gradient", got, want, {"n": want.size} if want.size > 1 else {})
 
 
 def cause_in_calls(spy, got, want, dropped):

@@ -4,9 +4,9 @@ import numpy as np
 
 from minivae import gradcheck, ops
 
-from . import judge
+from .. import judging
+from ..judging import Exercise, Failed, Wrong
 from .activation_forward import TEXTBOOK, slope_from_output, slopes
-from .exercise import Exercise, Failed, Wrong
 
 B, N_IN, N_OUT = 11, 4, 3
 SIZES = {"B": B, "n_in": N_IN, "n_out": N_OUT}
@@ -183,9 +183,9 @@ def check_output(its):
         x, W, b, _ = example()
         with _square(its, activation):
             y, _ = _forward(its, x, W, b, activation)
-            judge.array(f"y with {activation}", y, (B, N_OUT), SIZES)
+            judging.array(f"y with {activation}", y, (B, N_OUT), SIZES)
         want = reference(x, W, b, activation)
-        judge.expect(
+        judging.expect(
             f"y with {activation}",
             y,
             want,
@@ -195,15 +195,15 @@ def check_output(its):
             formula={"y": 1.0},
         )
     y, _ = _forward(its, x, W, b)
-    judge.expect("y", y, x @ W + b, SIZES, note="activation is not given, so it is identity")
+    judging.expect("y", y, x @ W + b, SIZES, note="activation is not given, so it is identity")
 
 
 def _forward(its, *args):
-    return judge.values("dense_forward", its.dense_forward(*args), ("y", "cache"))
+    return judging.values("dense_forward", its.dense_forward(*args), ("y", "cache"))
 
 
 def _firsts(name, *args):
-    return [(words, result[0]) for words, result in judge.mistaken(WRONG, name, *args)]
+    return [(words, result[0]) for words, result in judging.mistaken(WRONG, name, *args)]
 
 
 def check_derivatives(its):
@@ -212,10 +212,10 @@ def check_derivatives(its):
         x, W, b, dy = example()
         with _square(its, activation):
             _, cache = _forward(its, x, W, b, activation)
-            results = judge.values("dense_backward", its.dense_backward(dy, cache), NAMES)
+            results = judging.values("dense_backward", its.dense_backward(dy, cache), NAMES)
             wants = derivatives(x, W, b, dy, activation)
             _all_or_none(results, wants)
-        listed = judge.mistaken(
+        listed = judging.mistaken(
             WRONG, "dense_backward", dy, (x, W, reference(x, W, b, activation), activation)
         )
         guesses = mistaken_derivatives(x, W, b, dy, activation)
@@ -225,7 +225,7 @@ def check_derivatives(its):
             "db": {"da.sum(axis=0)": wants[2], "b": b, "1": np.ones_like(b)},
         }
         for k, name in enumerate(NAMES):
-            judge.expect(
+            judging.expect(
                 f"{name} with {activation}",
                 results[k],
                 wants[k],
@@ -238,9 +238,9 @@ def check_derivatives(its):
 
 def _all_or_none(results, wants):
     """Types and shapes of all three, before any value: and whether they are in another order."""
-    judge.in_order(NAMES, results, wants)
+    judging.in_order(NAMES, results, wants)
     for name, got, want in zip(NAMES, results, wants, strict=True):
-        judge.array(name, got, want.shape, SIZES)
+        judging.array(name, got, want.shape, SIZES)
 
 
 class _square:
@@ -265,7 +265,7 @@ class _square:
         da = dy * _at(activation, x @ W + b)
         try:
             results = {"y": self.its.dense_forward(x, W, b, activation)[0]}
-            if judge.close(results["y"], act(x @ W + b)):
+            if judging.close(results["y"], act(x @ W + b)):
                 cache = self.its.dense_forward(x, W, b, activation)[1]
                 results = dict(zip(NAMES, self.its.dense_backward(dy, cache), strict=True))
         except (Failed, TypeError, ValueError, IndexError):
@@ -274,7 +274,7 @@ class _square:
         found, bare = products(x, W, da, y), products(x, W, dy, y)
         for name, got in results.items():
             right, guesses = found.get(name, ("", {}))
-            if right and judge.close(got, guesses[right]):
+            if right and judging.close(got, guesses[right]):
                 continue
             for product, value in guesses.items():
                 if name == "y":
@@ -285,11 +285,11 @@ class _square:
                 else:
                     tries = {product: value, product.replace("da", "dy"): bare[name][1][product]}
                 for what, guess in tries.items():
-                    if judge.close(got, guess):
+                    if judging.close(got, guess):
                         return _products_words(name, what, right)
             sums = {"summed over the units": da.sum(axis=1), "not da but x, summed": x.sum(axis=0)}
             for what, guess in sums.items():
-                if name == "db" and judge.close(got, guess):
+                if name == "db" and judging.close(got, guess):
                     return f"db is {what}: it is da, summed over the batch, axis 0"
         return None
 
@@ -306,10 +306,10 @@ def check_no_input_gradient(its):
     x, W, b, dy = example()
     _, cache = _forward(its, x, W, b, "tanh")
     result = its.dense_backward(dy, cache, input_gradient=False)
-    _, dW, db = judge.values("dense_backward with input_gradient=False", result, ("dx (None)", "dW", "db"))
+    _, dW, db = judging.values("dense_backward with input_gradient=False", result, ("dx (None)", "dW", "db"))
     wants = derivatives(x, W, b, dy, "tanh")
-    judge.expect("dW", dW, wants[1], SIZES, note="input_gradient=False: only dx is left out")
-    judge.expect("db", db, wants[2], SIZES, note="input_gradient=False: only dx is left out")
+    judging.expect("dW", dW, wants[1], SIZES, note="input_gradient=False: only dx is left out")
+    judging.expect("db", db, wants[2], SIZES, note="input_gradient=False: only dx is left out")
 
 
 def check_two_layers(its):
@@ -327,18 +327,18 @@ def check_two_layers(its):
             dh = np.array(dh)
             got = backward(dh, first)
         except Exception as error:
-            found = judge.stopped("dense_backward", error, its.raw("dense_backward"))
+            found = judging.stopped("dense_backward", error, its.raw("dense_backward"))
             raise Failed(OUTSIDE, [found.sentence, *found.details], found.line) from error
     for name, array in kept.items():
         if not np.array_equal(array, given[name]):
             raise Failed(
                 f"{name} is not what it was after backward: the cache refers to the caller's own {name}, and "
                 "writing into it (+=, *=, [...] =) changes it there",
-                judge.evidence(given[name], array),
+                judging.evidence(given[name], array),
             )
     wants = [derivatives(h, W2, b2, dy, "sigmoid")[0], *derivatives(x, W1, b1, dh, "tanh")]
     for name, value, want in zip(("dx", *NAMES), (dh, *got), wants, strict=True):
-        if not judge.close(value, want):
+        if not judging.close(value, want):
             raise Failed(OUTSIDE, [f"{name} of one layer is right, and of the first of two it is not"])
 
 

@@ -5,9 +5,8 @@ import numpy as np
 from minivae import estimators
 from minivae.estimators.samples import cost_of
 
-from . import judge
-from .exercise import Exercise, Failed, Wrong
-from .explain import over_samples, sum_of_terms
+from .. import judging
+from ..judging import Exercise, Failed, Wrong, over_samples, sum_of_terms
 from .gaussian_log_prob import LOG_2PI
 from .gaussian_log_prob import reference as log_density
 
@@ -61,7 +60,7 @@ def made(its, *args):
         raise Failed(
             f"elbo_cost returns {kind}, expected a function: define f(z) inside, return f, do not call it"
         )
-    return judge.Judged({"f": f}).f
+    return judging.Judged({"f": f}).f
 
 
 # ------------------------------------------------------------------------------ checks
@@ -71,7 +70,7 @@ def check_values(its):
     """f at z that are not drawn from q, beta left at 1."""
     z, mu, logvar = example()
     nll = some_nll((B, L))
-    got = judge.array("f(z)", made(its, nll, mu, logvar)(z), (S, B), SIZES)
+    got = judging.array("f(z)", made(its, nll, mu, logvar)(z), (S, B), SIZES)
     costs, log_q, log_p = parts(nll, z, mu, logvar)
     kl = 0.5 * (mu**2 + np.exp(logvar) - logvar - 1).sum(axis=-1)
     coarse = {
@@ -93,7 +92,7 @@ def check_values(its):
     )
     wrong = [*_mistaken(z, nll, mu, logvar), *_slips(nll, z, mu, logvar), *mixed]
     inputs = {"logvar": logvar, "mu": mu, "z": z}
-    judge.expect("f(z)", got, want, SIZES, wrong=wrong, terms=coarse, formula=formula, inputs=inputs)
+    judging.expect("f(z)", got, want, SIZES, wrong=wrong, terms=coarse, formula=formula, inputs=inputs)
 
 
 def _fine(costs, z, mu, logvar):
@@ -122,7 +121,7 @@ def _fine(costs, z, mu, logvar):
 def _mistaken(z, *args):
     """Pairs (sentence, f(z)) of the listed wrong answers."""
     found = []
-    for sentence, f in judge.mistaken(WRONG, "elbo_cost", *args):
+    for sentence, f in judging.mistaken(WRONG, "elbo_cost", *args):
         try:
             found.append((sentence, f(z.copy())))
         except Exception:  # a wrong answer may fail in any way, and then explains nothing
@@ -203,11 +202,11 @@ def check_beta(its):
     """beta weighs log q - log p, both of them, and nothing else."""
     z, mu, logvar = example()
     nll = some_nll((B, L))
-    got = judge.array("f(z)", made(its, nll, mu, logvar, BETA)(z), (S, B), SIZES)
+    got = judging.array("f(z)", made(its, nll, mu, logvar, BETA)(z), (S, B), SIZES)
     terms = parts(nll, z, mu, logvar)
     want = terms[0] + BETA * (terms[1] - terms[2])
     wrong = [*_mistaken(z, nll, mu, logvar, BETA), (_as_found(got, terms), got)]
-    judge.expect("f(z)", got, want, SIZES, wrong=wrong, note="beta = 0.7")
+    judging.expect("f(z)", got, want, SIZES, wrong=wrong, note="beta = 0.7")
 
 
 def _as_found(got, terms):
@@ -238,14 +237,14 @@ def check_again(its):
     for count in (S, S, 1, B):
         z = rng.normal(-0.2, 1.2, (count, B, L))
         costs, log_q, log_p = parts(nll, z, mu, logvar)
-        with judge.noted(f"the same f is called again, with another z of shape {z.shape}"):
+        with judging.noted(f"the same f is called again, with another z of shape {z.shape}"):
             got, want = f(z), costs + BETA * (log_q - log_p)
             wrong = []
             if first is not None and count == S:
                 wrong += [(AGAIN_THE_SAME, first[0] + BETA * (first[1] - first[2]))]
                 wrong += [(AGAIN_THE_SAME, first[0] + BETA * (log_q - log_p))]
                 wrong += [(AGAIN_THE_SAME, costs + BETA * (first[1] - first[2]))]
-            judge.expect("f(z)", got, want, {"S": count, "B": B, "L": L}, wrong=wrong)
+            judging.expect("f(z)", got, want, {"S": count, "B": B, "L": L}, wrong=wrong)
             first = first or (costs, log_q, log_p)
 
 
@@ -260,7 +259,7 @@ def check_mean(its):
     z = mu + np.exp(logvar / 2) * eps
     # E cos z = e^(-s^2/2) cos mu
     f = made(its, lambda z: np.cos(z).sum(axis=-1), mu, logvar)
-    got = judge.array("f(z)", f(z), (256, 5), {"S": 256, "B": 5, "L": 2})
+    got = judging.array("f(z)", f(z), (256, 5), {"S": 256, "B": 5, "L": 2})
     nll = (np.exp(-np.exp(logvar) / 2) * np.cos(mu)).sum(axis=-1)
     kl = 0.5 * (mu**2 + np.exp(logvar) - logvar - 1).sum(axis=-1)
     wrong = [
@@ -268,8 +267,8 @@ def check_mean(its):
         ("the mean of f under q is the nll's alone: the KL is missing", nll),
         ("the mean of f under q is the KL alone: the nll is missing", kl),
     ]
-    mean = (weights @ got).astype(np.float32 if judge.in_single(got) else np.float64)
-    judge.expect("the mean of f under q", mean, nll + kl, {"B": 5}, wrong=wrong)
+    mean = (weights @ got).astype(np.float32 if judging.in_single(got) else np.float64)
+    judging.expect("the mean of f under q", mean, nll + kl, {"B": 5}, wrong=wrong)
 
 
 def check_far(its):
@@ -278,11 +277,11 @@ def check_far(its):
     distance = np.array([[1.5, -0.5], [-2.0, 1.0], [60.0, 0.3], [1.0, 2.0]])
     z = (np.exp(logvar / 2) * distance)[None]
     want = 0.5 * (z**2 - logvar - distance**2).sum(axis=-1) + 2
-    with judge.noted("nll is 2 here; logvar from -40 on, and z up to 60 standard deviations from mu"):
+    with judging.noted("nll is 2 here; logvar from -40 on, and z up to 60 standard deviations from mu"):
         got = made(its, lambda z: np.full(z.shape[:-1], 2.0), mu, logvar)(z)
         if np.shape(got) == want.shape and not np.isfinite(np.asarray(got, np.float64)).all():
             raise Failed(UNDERFLOW, [f"got {np.asarray(got).tolist()}, want {want.tolist()}"])
-        judge.expect("f(z)", got, want, inputs={"logvar": logvar, "the distance (z - mu) / std": distance})
+        judging.expect("f(z)", got, want, inputs={"logvar": logvar, "the distance (z - mu) / std": distance})
 
 
 def check_ones(its):
@@ -290,9 +289,9 @@ def check_ones(its):
     z, mu, logvar = np.array([[[1.3]]]), np.array([[0.7]]), np.array([[-0.6]])
     nll = some_nll((1, 1))
     got = made(its, nll, mu, logvar)(z)
-    judge.ones("f(z)", got, (1, 1), "z has shape (1, 1, 1)")
+    judging.ones("f(z)", got, (1, 1), "z has shape (1, 1, 1)")
     costs, log_q, log_p = parts(nll, z, mu, logvar)
-    judge.expect("f(z)", got, costs + log_q - log_p, note="z has shape (1, 1, 1)")
+    judging.expect("f(z)", got, costs + log_q - log_p, note="z has shape (1, 1, 1)")
 
 
 CHECKS = {

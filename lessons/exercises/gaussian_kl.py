@@ -4,8 +4,8 @@ import numpy as np
 
 from minivae import gradcheck, ops
 
-from . import judge
-from .exercise import Exercise, Wrong
+from .. import judging
+from ..judging import Exercise, Wrong
 
 B, L = 11, 3
 SIZES = {"B": B, "L": L}
@@ -49,12 +49,12 @@ def check_kl(its):
     """One number for each datum, the KL by quadrature."""
     mu, logvar, _ = example()
     sums = {name: term.sum(axis=1) for name, term in terms(mu, logvar).items()}
-    judge.expect(
+    judging.expect(
         "kl",
         its.gaussian_kl(mu, logvar),
         reference(mu, logvar),
         SIZES,
-        wrong=judge.mistaken(WRONG, "gaussian_kl", mu, logvar),
+        wrong=judging.mistaken(WRONG, "gaussian_kl", mu, logvar),
         terms=sums,
         formula={"mu^2": 0.5, "e^logvar": 0.5, "logvar": -0.5, "1": -0.5},
         inputs={"mu": mu, "logvar": logvar},
@@ -68,7 +68,7 @@ def check_far(its):
         np.array([[0.0, 6.0], [0.0, 0.0], [-40.0, 20.0]]),
     )
     want = [200.2143967, 0.0, 0.5 * (1 + np.exp(-40) + 40 - 1 + 9 + np.exp(20) - 20 - 1)]
-    judge.expect("kl", its.gaussian_kl(mu, logvar), np.array(want), inputs={"logvar": logvar})
+    judging.expect("kl", its.gaussian_kl(mu, logvar), np.array(want), inputs={"logvar": logvar})
 
 
 def check_backward(its):
@@ -79,16 +79,16 @@ def check_backward(its):
         gradcheck.complex_step(lambda a: np.sum(dkl * reference(mu, a)), logvar),
     ]
     names = ("dmu", "dlogvar")
-    results = judge.values("gaussian_kl_backward", its.gaussian_kl_backward(dkl, mu, logvar), names)
+    results = judging.values("gaussian_kl_backward", its.gaussian_kl_backward(dkl, mu, logvar), names)
     up = dkl[:, None]
     factors = {f"dkl {name}".replace("dkl 1", "dkl"): up * term for name, term in terms(mu, logvar).items()}
     bare = {name: term for name, term in terms(mu, logvar).items() if name in ("mu", "e^logvar", "1")}
-    judge.expect_all(
+    judging.expect_all(
         names,
         results,
         wants,
         SIZES,
-        wrong=judge.mistaken(WRONG, "gaussian_kl_backward", dkl, mu, logvar),
+        wrong=judging.mistaken(WRONG, "gaussian_kl_backward", dkl, mu, logvar),
         terms=factors | bare,
         formulas=[{"dkl mu": 1.0}, {"dkl e^logvar": 0.5, "dkl": -0.5}],
     )

@@ -7,9 +7,8 @@ import numpy as np
 
 from minivae import ops
 
-from . import judge
-from .exercise import Exercise, Failed, Wrong
-from .explain import over_samples, reductions
+from .. import judging
+from ..judging import Exercise, Failed, Wrong, over_samples, reductions
 
 S, B, L = 5, 11, 3
 SIZES = {"S": S, "B": B, "L": L}
@@ -161,19 +160,19 @@ def check_one(its):
 
 def check_samples(its):
     """z (S, B, L): one number for each sample and datum."""
-    with judge.noted(f"z has shape (S, B, L) = {(S, B, L)}, mu and logvar {(B, L)}"):
+    with judging.noted(f"z has shape (S, B, L) = {(S, B, L)}, mu and logvar {(B, L)}"):
         _values(its, *example())
 
 
 def _values(its, z, mu, logvar):
     sums = {name: term.sum(axis=-1) for name, term in (terms(z - mu, logvar) | _of_z(z, mu, logvar)).items()}
     mixed = over_samples("log_prob", lambda *args: _right(*args).sum(axis=-1), (z,), (mu, logvar))
-    judge.expect(
+    judging.expect(
         "log_prob",
         its.gaussian_log_prob(z, mu, logvar),
         reference(z, mu, logvar),
         SIZES,
-        wrong=[*judge.mistaken(WRONG, "gaussian_log_prob", z, mu, logvar), *slips(z, mu, logvar), *mixed],
+        wrong=[*judging.mistaken(WRONG, "gaussian_log_prob", z, mu, logvar), *slips(z, mu, logvar), *mixed],
         terms=sums,
         formula={"log 2 pi": -0.5, "logvar": -0.5, "(z-mu)^2 e^-logvar": -0.5},
         inputs={"logvar": logvar, "mu": mu, "z": z},
@@ -196,12 +195,12 @@ def check_spreads(its):
     squares = (np.linspace(-1.5, 2.5, 16).reshape(8, 2) - 0.5) ** 2
     want = -0.5 * (LOG_2PI + logvar + squares).sum(axis=-1)
     fixed = (f"log 2 pi is counted {L} times, and L is 2 here: take L from a shape", want - 0.5 * LOG_2PI)
-    judge.expect(
+    judging.expect(
         "log_prob",
         its.gaussian_log_prob(z, mu, logvar),
         want,
         {"B": 8, "L": 2},
-        wrong=[*judge.mistaken(WRONG, "gaussian_log_prob", z, mu, logvar), *slips(z, mu, logvar), fixed],
+        wrong=[*judging.mistaken(WRONG, "gaussian_log_prob", z, mu, logvar), *slips(z, mu, logvar), fixed],
         inputs={"logvar": logvar},
         note="with logvar from -40 to 40",
     )
@@ -219,8 +218,8 @@ def check_far(its):
     want = -0.5 * (LOG_2PI + logvar + distance**2).sum(axis=1)
     if np.shape(got) == want.shape and not np.isfinite(np.asarray(got, np.float64)).all():
         raise Failed(UNDERFLOW, [f"got {np.asarray(got).tolist()}, want {want.tolist()}"])
-    wrong = judge.mistaken(WRONG, "gaussian_log_prob", z, mu, logvar)
-    judge.expect("log_prob", got, want, wrong=wrong, inputs={"the distance (z - mu) / std": distance})
+    wrong = judging.mistaken(WRONG, "gaussian_log_prob", z, mu, logvar)
+    judging.expect("log_prob", got, want, wrong=wrong, inputs={"the distance (z - mu) / std": distance})
 
 
 def check_ones(its):
@@ -228,8 +227,8 @@ def check_ones(its):
     mu, logvar = np.array([[0.7]]), np.array([[-0.6]])
     for z in (np.array([[1.3]]), np.array([[[1.3]]])):
         got = its.gaussian_log_prob(z, mu, logvar)
-        judge.ones("log_prob", got, z.shape[:-1], f"z has shape {z.shape}")
-        judge.expect("log_prob", got, reference(z, mu, logvar), note=f"z has shape {z.shape}")
+        judging.ones("log_prob", got, z.shape[:-1], f"z has shape {z.shape}")
+        judging.expect("log_prob", got, reference(z, mu, logvar), note=f"z has shape {z.shape}")
 
 
 CHECKS = {

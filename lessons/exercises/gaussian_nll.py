@@ -4,9 +4,8 @@ import numpy as np
 
 from minivae import gradcheck, ops
 
-from . import judge
-from .exercise import Exercise, Failed, Wrong
-from .explain import over_samples
+from .. import judging
+from ..judging import Exercise, Failed, Wrong, over_samples
 from .gaussian_log_prob import LOG_2PI, slips, terms
 
 S, B, D = 3, 11, 4
@@ -52,7 +51,7 @@ def check_nll(its):
 
 def check_samples(its):
     """mean (S, B, D): one number for each sample and datum, all against the same x."""
-    with judge.noted(f"mean has shape (S, B, D) = {(S, B, D)}, x {(B, D)}"):
+    with judging.noted(f"mean has shape (S, B, D) = {(S, B, D)}, x {(B, D)}"):
         _values(its, *example(samples=True)[1:])
 
 
@@ -60,7 +59,7 @@ def _values(its, mean, logvar, x):
     every = np.broadcast_to(x, mean.shape)
     sums = {name: term.sum(axis=-1) for name, term in terms(every - mean, logvar, "(x-mean)").items()}
     sums |= {"x^2 e^-logvar": (every**2 * np.exp(-logvar)).sum(axis=-1), "x^2": (every**2).sum(axis=-1)}
-    judge.expect(
+    judging.expect(
         "nll",
         its.gaussian_nll(mean, logvar, x),
         reference(mean, logvar, x),
@@ -76,7 +75,7 @@ def _guesses(mean, logvar, x):
     """Pairs (sentence, nll): the listed mistakes, and other things that may stand in the formula."""
     every = np.broadcast_to(x, mean.shape)
     return [
-        *judge.mistaken(WRONG, "gaussian_nll", mean, logvar, x),
+        *judging.mistaken(WRONG, "gaussian_nll", mean, logvar, x),
         *slips(every, mean, logvar, "nll", ("x", "mean"), 0.5, "pixels"),
         (
             "this is the density p(x) itself: the negative of its logarithm is asked",
@@ -115,9 +114,9 @@ def check_shared(its):
             if samples and shape == (D,):
                 each = [reference(mean[s], logvar[s], x) for s in range(S)]
                 others.append(("sample s takes entry s of logvar: pixel d takes entry d", np.array(each)))
-            with judge.noted(f"logvar has shape {words}; mean {mean.shape}"):
+            with judging.noted(f"logvar has shape {words}; mean {mean.shape}"):
                 got = its.gaussian_nll(mean, logvar, x)
-                judge.expect("nll", got, want, SIZES, wrong=[*_guesses(mean, logvar, x), *others])
+                judging.expect("nll", got, want, SIZES, wrong=[*_guesses(mean, logvar, x), *others])
 
 
 def check_extremes(its):
@@ -127,7 +126,7 @@ def check_extremes(its):
     x = np.exp(logvar / 2) * scaled
     want = 0.5 * (LOG_2PI + logvar + scaled**2).sum(axis=-1)
     fixed = (f"log 2 pi is counted {D} times, and D is 2 here: take D from a shape", want + LOG_2PI)
-    judge.expect(
+    judging.expect(
         "nll",
         its.gaussian_nll(np.zeros((8, 2)), logvar, x),
         want,
@@ -143,7 +142,7 @@ def check_extremes(its):
     want = 0.5 * (LOG_2PI + logvar + distance**2).sum(axis=-1)
     if np.shape(got) == want.shape and not np.isfinite(np.asarray(got, np.float64)).all():
         raise Failed(UNDERFLOW, [f"got {np.asarray(got).tolist()}, want {want.tolist()}"])
-    judge.expect("nll", got, want, inputs={"the distance (x - mean) / std": distance})
+    judging.expect("nll", got, want, inputs={"the distance (x - mean) / std": distance})
 
 
 def check_backward(its):
@@ -153,13 +152,13 @@ def check_backward(its):
 
 def check_backward_samples(its):
     """dmean and dlogvar, each (S, B, D), from dnll (S, B)."""
-    with judge.noted(f"mean and logvar have shape (S, B, D) = {(S, B, D)}, dnll {(S, B)}"):
+    with judging.noted(f"mean and logvar have shape (S, B, D) = {(S, B, D)}, dnll {(S, B)}"):
         _slopes(its, *example(samples=True))
 
 
 def _slopes(its, dnll, mean, logvar, x):
     names = ("dmean", "dlogvar")
-    results = judge.values("gaussian_nll_backward", its.gaussian_nll_backward(dnll, mean, logvar, x), names)
+    results = judging.values("gaussian_nll_backward", its.gaussian_nll_backward(dnll, mean, logvar, x), names)
     up, d, ones = dnll[..., None], mean - x, np.ones_like(mean)
     parts = {
         "(mean-x) e^-logvar": d * np.exp(-logvar),
@@ -189,12 +188,12 @@ def _slopes(its, dnll, mean, logvar, x):
         *((words, (None, a)) for words, a in _safe(-0.5 * up * square, logvar, 0.5 * up)),
     ]
     bare = {name or "1": parts[name] for name in ("(mean-x) e^-logvar", "(mean-x)^2 e^-logvar", "")}
-    judge.expect_all(
+    judging.expect_all(
         names,
         results,
         slopes(dnll, mean, logvar, x),
         SIZES,
-        wrong=[*judge.mistaken(WRONG, "gaussian_nll_backward", dnll, mean, logvar, x), *others],
+        wrong=[*judging.mistaken(WRONG, "gaussian_nll_backward", dnll, mean, logvar, x), *others],
         terms=factors | bare,
         formulas=[{"dnll (mean-x) e^-logvar": 1.0}, {"dnll": 0.5, "dnll (mean-x)^2 e^-logvar": -0.5}],
         inputs={"logvar": logvar, "mean": mean},
@@ -208,15 +207,15 @@ def check_backward_shared(its):
         dnll, mean, _, x = example(samples)
         for words, shape in SHARED.items():
             logvar = shared_logvar(shape)
-            with judge.noted(f"logvar has shape {words}; mean {mean.shape}"):
+            with judging.noted(f"logvar has shape {words}; mean {mean.shape}"):
                 results = its.gaussian_nll_backward(dnll, mean, logvar, x)
-                judge.expect_all(
+                judging.expect_all(
                     names,
-                    judge.values("gaussian_nll_backward", results, names),
+                    judging.values("gaussian_nll_backward", results, names),
                     slopes(dnll, mean, logvar, x),
                     SIZES,
                     wrong=[
-                        *judge.mistaken(WRONG, "gaussian_nll_backward", dnll, mean, logvar, x),
+                        *judging.mistaken(WRONG, "gaussian_nll_backward", dnll, mean, logvar, x),
                         *_badly_shared(dnll, mean, logvar, x),
                     ],
                 )
@@ -279,15 +278,15 @@ def check_backward_extremes(its):
     dnll = np.linspace(0.5, 1.7, 8)
     names, note = ("dmean", "dlogvar"), "with logvar from -40 to 40"
     results = its.gaussian_nll_backward(dnll * std[:, 0], mean, logvar, x)
-    dmean, _ = judge.values("gaussian_nll_backward", results, names)
+    dmean, _ = judging.values("gaussian_nll_backward", results, names)
     want = -dnll[:, None] * scaled
-    judge.expect(
+    judging.expect(
         "dmean", dmean, want, {"B": 8}, inputs={"logvar": logvar}, wrong=_safe(want, logvar), note=note
     )
     results = its.gaussian_nll_backward(dnll, mean, logvar, x)
     want = 0.5 * dnll[:, None] * (1 - scaled**2)
     wrong = _safe(-0.5 * dnll[:, None] * scaled**2, logvar, 0.5 * dnll[:, None])
-    judge.expect("dlogvar", results[1], want, {"B": 8}, inputs={"logvar": logvar}, wrong=wrong, note=note)
+    judging.expect("dlogvar", results[1], want, {"B": 8}, inputs={"logvar": logvar}, wrong=wrong, note=note)
 
 
 def _safe(part, logvar, rest=0.0):
@@ -307,15 +306,15 @@ def check_ones(its):
     for shape in ((1, 1), (1,), ()):
         logvar = np.full(shape, -0.6)
         note = f"mean and x have shape (1, 1) and logvar {shape}"
-        judge.ones("nll", nll := its.gaussian_nll(mean, logvar, x), (1,), note)
-        judge.expect("nll", nll, reference(mean, logvar, x), note=note)
+        judging.ones("nll", nll := its.gaussian_nll(mean, logvar, x), (1,), note)
+        judging.expect("nll", nll, reference(mean, logvar, x), note=note)
         dnll = np.array([1.3])
         names = ("dmean", "dlogvar")
         results = its.gaussian_nll_backward(dnll, mean, logvar, x)
-        results = judge.values("gaussian_nll_backward", results, names)
+        results = judging.values("gaussian_nll_backward", results, names)
         for name, got, want in zip(names, results, slopes(dnll, mean, logvar, x), strict=True):
-            judge.ones(name, got, want.shape, note)
-            judge.expect(name, got, want, note=note)
+            judging.ones(name, got, want.shape, note)
+            judging.expect(name, got, want, note=note)
 
 
 CHECKS = {

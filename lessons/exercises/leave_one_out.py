@@ -4,8 +4,8 @@ import numpy as np
 
 from minivae import estimators
 
-from . import judge
-from .exercise import Exercise, Failed, Wrong
+from .. import judging
+from ..judging import Exercise, Failed, Wrong
 
 S, B, L = 5, 3, 2
 SIZES = {"S": S, "B": B, "L": L}
@@ -50,9 +50,9 @@ def check_samples(its):
     """What every sample says."""
     mu, logvar, eps = example()
     names = ("dmu", "dlogvar")
-    results = judge.values("leave_one_out", its.leave_one_out(cost, mu, logvar, eps), names)
-    wrong = judge.mistaken(WRONG, "leave_one_out", cost, mu, logvar, eps)
-    judge.expect_all(names, results, reference(cost, mu, logvar, eps), SIZES, wrong=wrong)
+    results = judging.values("leave_one_out", its.leave_one_out(cost, mu, logvar, eps), names)
+    wrong = judging.mistaken(WRONG, "leave_one_out", cost, mu, logvar, eps)
+    judging.expect_all(names, results, reference(cost, mu, logvar, eps), SIZES, wrong=wrong)
 
 
 def check_constant(its):
@@ -60,7 +60,7 @@ def check_constant(its):
     mu, logvar, eps = example()
     results = its.leave_one_out(lambda z: np.full(z.shape[:-1], 7.0), mu, logvar, eps)
     for name, got in zip(("dmu", "dlogvar"), results, strict=True):
-        judge.expect(f"{name} of a constant cost", got, np.zeros((S, B, L)), SIZES)
+        judging.expect(f"{name} of a constant cost", got, np.zeros((S, B, L)), SIZES)
 
 
 def check_mean(its):
@@ -73,12 +73,12 @@ def check_mean(its):
     mu, logvar, eps = np.full((MANY, 1), 2.0), np.zeros((MANY, 1)), rng.standard_normal((S, MANY, 1))
     names = ("dmu", "dlogvar")
     results = its.leave_one_out(lambda z: (z**2).sum(axis=-1), mu, logvar, eps)
-    results = judge.values("leave_one_out", results, names)
+    results = judging.values("leave_one_out", results, names)
     exact = estimators.quadratic_moments(1, 0, 0, 2, 1, "leave-one-out", samples=S)
     for name, got, moments in zip(names, results, exact, strict=True):
-        got = judge.array(name, got, (S, MANY, 1), {"S": S, "B": MANY})
+        got = judging.array(name, got, (S, MANY, 1), {"S": S, "B": MANY})
         error = np.sqrt(moments.variance / MANY)
-        judge.biased(name, got.mean(), moments.mean, error, [((S - 1) / S, OWN), (1 / S, MEAN), (S, SUM)])
+        judging.biased(name, got.mean(), moments.mean, error, [((S - 1) / S, OWN), (1 / S, MEAN), (S, SUM)])
 
 
 CHECKS = {

@@ -9,9 +9,9 @@ from minivae import VAE, gradcheck, layers
 from minivae.bugs.bug import away_from_zero
 from minivae.gradcheck.ratios import ratio_names, ratio_words
 
-from . import judge
+from .. import judging
+from ..judging import Exercise, Failed, Wrong
 from .activation_forward import slopes
-from .exercise import Exercise, Failed, Wrong
 
 B, D, H, L = 5, 11, 7, 3
 SIZES = {"B": B, "D": D, "H": H, "L": L}
@@ -507,14 +507,14 @@ def results(its, model, x, eps, *beta):
         if "another answer" in failed.sentence:
             raise Failed(_repeated(its, model, x, eps, beta) or failed.sentence) from None
         raise
-    terms, grads = judge.values("loss_and_grads", result, ("terms", "grads"))
+    terms, grads = judging.values("loss_and_grads", result, ("terms", "grads"))
     if isinstance(terms, float | int | np.number):
         raise Failed("terms is one number: return (loss, nll, kl) and grads, two things")
     if all(hasattr(terms, name) for name in TERMS):
         terms = {name: getattr(terms, name) for name in TERMS}
     elif not isinstance(terms, dict):
         terms = (
-            terms if isinstance(terms, np.ndarray) else judge.values("terms", terms, ("loss", "nll", "kl"))
+            terms if isinstance(terms, np.ndarray) else judging.values("terms", terms, ("loss", "nll", "kl"))
         )
         terms = dict(zip(("loss", "nll", "kl"), terms, strict=True))
     for name in TERMS:
@@ -522,7 +522,7 @@ def results(its, model, x, eps, *beta):
             raise Failed(f"terms has no {name}: return the tuple (loss, nll, kl) first, then grads")
         if np.shape(terms[name]) == (B,):
             raise Failed(f"{name} has shape {(B,)}, expected one number: the mean over the batch is missing")
-        judge.array(name, terms[name], (), SIZES)
+        judging.array(name, terms[name], (), SIZES)
     return {name: float(np.asarray(terms[name])) for name in TERMS}, grads
 
 
@@ -539,7 +539,7 @@ def _repeated(its, model, x, eps, beta):
     if losses[0] != losses[1]:
         return "the loss changes from call to call: noise is drawn inside. eps is passed in, take that"
     first, second, third = runs
-    if all(judge.close(third[key] - second[key], second[key] - first[key]) for key in KEYS):
+    if all(judging.close(third[key] - second[key], second[key] - first[key]) for key in KEYS):
         return "each call adds to the gradients of the call before: begin with new arrays every time"
     return (
         "the noise was drawn again on the way back: loss, nll and kl stay from call to call, grads change. "
@@ -554,7 +554,7 @@ def check_terms(its):
         weight = beta or 1.0
         got, _ = results(its, model, x, eps, *([beta] if beta else []))
         right = {name: getattr(walk(model.params, x, eps, weight), name) for name in TERMS}
-        wrong = [name for name in TERMS if not judge.close(got[name], right[name])]
+        wrong = [name for name in TERMS if not judging.close(got[name], right[name])]
         if wrong:
             words = _about_terms(model.params, x, eps, weight, got, right, wrong[0])
             note = (
@@ -573,19 +573,19 @@ def check_terms(its):
 
 def _about_terms(params, x, eps, beta, got, right, first):
     """Why the terms are wrong, in a sentence."""
-    named = [other for other in TERMS if other != first and judge.close(got[first], right[other])]
+    named = [other for other in TERMS if other != first and judging.close(got[first], right[other])]
     if named and np.allclose(sorted(got.values()), sorted(right.values()), rtol=1e-6):
         return f"{first} has the value of {named[0]}: the order of the terms is (loss, nll, kl)"
 
     def told(lines):
         with np.errstate(all="ignore"):
             v = walk(params, x, eps, beta, lines)
-        return all(judge.close(got[name], getattr(v, name)) for name in TERMS)
+        return all(judging.close(got[name], getattr(v, name)) for name in TERMS)
 
     def begins(lines):
         with np.errstate(all="ignore"):
             value = getattr(walk(params, x, eps, beta, lines), first)
-        return judge.close(got[first], value) and not judge.close(right[first], value)
+        return judging.close(got[first], value) and not judging.close(right[first], value)
 
     for search, fits in ((_singles, told), (_pairs, told), (_singles, begins)):
         if found := list(search(FORWARD_SLIPS, fits)):
@@ -630,7 +630,7 @@ def check_names(its):
     if more:
         raise Failed(f"grads has an entry {more[0]!r}, which is no parameter of the model")
     for key in KEYS:
-        judge.array(f"grads[{key!r}]", grads[key], model.params[key].shape, SIZES)
+        judging.array(f"grads[{key!r}]", grads[key], model.params[key].shape, SIZES)
     for one, two in combinations(KEYS, 2):
         if np.shares_memory(np.asarray(grads[one]), np.asarray(grads[two])):
             raise Failed(f"grads[{one!r}] and grads[{two!r}] share one array: each needs one of its own")
@@ -642,7 +642,7 @@ def check_gradients(its):
         model, x, eps = example(seed)
         _, grads = results(its, model, x, eps, beta)
         want = reference(model.params, x, eps, beta)
-        wrong = [key for key in KEYS if not judge.close(grads[key], want[key])]
+        wrong = [key for key in KEYS if not judging.close(grads[key], want[key])]
         if wrong:
             if all(np.array_equal(grads[key], results(its, model, x, -eps, beta)[1][key]) for key in KEYS):
                 raise Failed(
@@ -656,25 +656,29 @@ def _explain(params, x, eps, beta, grads, want, wrong):
     """Raise Failed about the first wrong derivative on the way back."""
     first = wrong[0]
     right = [key for key in KEYS if key not in wrong]
-    evidence = [f"{first}: {line}" for line in judge.evidence(grads[first], want[first])]
+    evidence = [f"{first}: {line}" for line in judging.evidence(grads[first], want[first])]
     evidence += [f"wrong, from the end on: {', '.join(wrong)}", f"right: {', '.join(right) or 'none'}"]
 
     def whole(lines):
         guess = gradients(walk(params, x, eps, beta, lines))
-        return all(judge.close(grads[key], guess[key]) for key in KEYS)
+        return all(judging.close(grads[key], guess[key]) for key in KEYS)
 
     def whole_ratio(ratio):
-        return all(judge.close(grads[key], ratio * want[key]) for key in KEYS)
+        return all(judging.close(grads[key], ratio * want[key]) for key in KEYS)
 
     def begins(lines):
         guess = gradients(walk(params, x, eps, beta, lines))
-        kept = all(judge.close(guess[key], want[key]) for key in right)
-        return kept and not judge.close(guess[first], want[first]) and judge.close(grads[first], guess[first])
+        kept = all(judging.close(guess[key], want[key]) for key in right)
+        return (
+            kept
+            and not judging.close(guess[first], want[first])
+            and judging.close(grads[first], guess[first])
+        )
 
     ratios = [np.sum(grads[key] * want[key]) / np.sum(want[key] ** 2) for key in KEYS]
     name, ratio = f"grads[{first!r}]", float(ratios[0])
     found = _singles(BACKWARD_SLIPS | TANH_SLIPS, whole)
-    others = [other for other in wrong if other != first and judge.close(grads[first], want[other])]
+    others = [other for other in wrong if other != first and judging.close(grads[first], want[other])]
     if others and not found:
         raise Failed(f"{name} is the derivative by {others[0]}: two names are exchanged", evidence)
     if not found and np.ptp(ratios) < 1e-6 * abs(ratio) and whole_ratio(ratio):
@@ -687,7 +691,7 @@ def _explain(params, x, eps, beta, grads, want, wrong):
     if found:
         raise Failed(f"{name}, the first that is wrong on the way back: {found[0]}", evidence)
     try:
-        judge.expect(
+        judging.expect(
             name,
             grads[first],
             want[first],
@@ -717,7 +721,7 @@ def check_far(its):
             raise
         raise Failed(UNSURE.format(failed.sentence.partition(";")[0].strip())) from None
     right = _right(model, x, eps)
-    if not judge.close(got["nll"], right.nll):
+    if not judging.close(got["nll"], right.nll):
         raise Failed(UNSURE.format(f"nll is {got['nll']:.6g}, and should be {right.nll:.6g}"))
     _expect_far(got, grads, right, "a decoder that is sure: its logits are +-800")
 
@@ -744,11 +748,11 @@ def _right(model, x, eps):
 
 def _expect_far(got, grads, right, note):
     for name in TERMS:
-        if not judge.close(got[name], getattr(right, name)):
+        if not judging.close(got[name], getattr(right, name)):
             words = f"{name} is {got[name]:.6g}, and should be {getattr(right, name):.6g}"
             raise Failed(f"{words} ({note})")
     for key, want in gradients(right).items():
-        judge.expect(f"grads[{key!r}]", grads[key], want, SIZES, note=note)
+        judging.expect(f"grads[{key!r}]", grads[key], want, SIZES, note=note)
 
 
 def _weighed(v, first, got, beta):
@@ -775,7 +779,7 @@ def _weighed(v, first, got, beta):
     matrix = np.stack(columns, axis=1)
     factors = np.linalg.lstsq(matrix, np.asarray(got, np.float64).ravel(), rcond=None)[0]
     wrong = [(words, float(c)) for words, c in zip(arrays, factors, strict=True) if abs(c - 1) > 1e-6]
-    if len(wrong) != 1 or not judge.close(np.asarray(got).ravel(), matrix @ factors):
+    if len(wrong) != 1 or not judging.close(np.asarray(got).ravel(), matrix @ factors):
         return []
     words, factor = wrong[0]
     names = ratio_names(factor, {name: float(n) for name, n in (SIZES | {"beta": beta}).items()}, 1e-6)

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 class Failed(Exception):
     """A check that an implementation does not pass: one sentence, then lines of evidence.
 
-    line: where in the learner's file, if that is known
+    line: where in the learner's file, if that is known; known: whether the sentence tells the cause
     """
 
-    def __init__(self, sentence, details=(), line=None):
+    def __init__(self, sentence, details=(), line=None, known=True):
         super().__init__(sentence)
-        self.sentence, self.details, self.line = sentence, tuple(details), line
+        self.sentence, self.details, self.line, self.known = sentence, tuple(details), line, known
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,58 @@
+"""Judge an implementation, and say in one sentence what is wrong with what it returns.
+
+exercise   what an exercise is, and what a failure is
+calls      call the functions under judgement with care
+shapes     what a wrong shape looks like
+terms      a result as a sum of named terms
+explain    why values are wrong
+mistakes   what known mistakes would give
+judge      hold a result to its reference: the face of all this
+"""
+
+from .calls import Judged, signature, stopped
+from .exercise import Exercise, Failed, Wrong
+from .explain import fits
+from .judge import (
+    array,
+    biased,
+    close,
+    evidence,
+    expect,
+    expect_all,
+    in_order,
+    in_single,
+    noted,
+    ones,
+    rather,
+    values,
+)
+from .mistakes import MIXED, mistaken, mixes, over_samples, reductions
+from .terms import sum_of_terms
+
+__all__ = [
+    "MIXED",
+    "Exercise",
+    "Failed",
+    "Judged",
+    "Wrong",
+    "array",
+    "biased",
+    "close",
+    "evidence",
+    "expect",
+    "expect_all",
+    "fits",
+    "in_order",
+    "in_single",
+    "mistaken",
+    "mixes",
+    "noted",
+    "ones",
+    "over_samples",
+    "rather",
+    "reductions",
+    "signature",
+    "stopped",
+    "sum_of_terms",
+    "values",
+]
