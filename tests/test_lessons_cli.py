@@ -297,6 +297,29 @@ def test_every_command_of_a_lesson_exists():
     assert named
 
 
+def test_a_lesson_ends_with_its_own_exercises():
+    for number, script in cli._scripts().items():
+        named = {int(n) for n in re.findall(r"python -m lessons start (\d+)", script.read_text())}
+        assert named == {n for n, exercise in load().items() if exercise.lesson == number}, script.name
+
+
+def test_the_exercises_follow_the_lessons():
+    lessons_of = [exercise.lesson for exercise in load().values()]
+    assert lessons_of == sorted(lessons_of)
+    assert set(lessons_of) == set(cli._scripts())
+    assert len(lessons_of) >= 12
+
+
+@pytest.mark.parametrize("page", ["README.md", "lessons/README.md"])
+def test_the_links_of_a_page_lead_somewhere(page):
+    path = cli.LESSONS.parent / page
+    targets = re.findall(r"\]\(([^)#]+)\)|src=\"([^\"]+)\"", path.read_text())
+    assert targets
+    for target in map("".join, targets):
+        if not target.startswith("http"):
+            assert (path.parent / target).exists(), target
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", ["README.md", "lessons/README.md"])
 def test_every_command_on_a_page_runs(tmp_path, monkeypatch, capsys, page):
