@@ -80,8 +80,8 @@ def mean_baseline(f, mu, logvar, eps):
 def optimal_baseline(f, mu, logvar, eps):
     """The constant that leaves the least variance, E[f s^2] / E[s^2] -> (B, L) for mu, (B, L) for logvar.
 
-    s is the score, and both means are over the samples. f: z (S, B, L) -> (S, B); mu, logvar (B, L). Estimated
-    from `eps`; for `score_function` on *other* noise, or the mean is no longer the gradient.
+    s is the score, and both means are over the samples. f: z (S, B, L) -> (S, B); mu, logvar (B, L).
+    Estimated from `eps`; for `score_function` on *other* noise, or the mean is no longer the gradient.
     (Weaver and Tao 2001; Greensmith et al. 2004)
     """
     z, _ = sample(mu, logvar, eps)  # (S, B, L)
