@@ -43,8 +43,8 @@ def cause_in_calls(spy, got, want, dropped):
         ),
         (
             most == want.size > 1,
-            "h is added to all coordinates at once, which gives the sum of all slopes: one coordinate at a time, "
-            "one call of f for each",
+            "h is added to all coordinates at once, which gives the sum of all slopes: one coordinate at a "
+            "time, one call of f for each",
         ),
         (
             most > 1,
