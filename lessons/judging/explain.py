@@ -99,7 +99,8 @@ def _ratio(got, want, sizes):
         return None  # of one number any ratio is constant
     words = ratio_words(names[0], numbers) if names else f"constant ratio {ratio:.6g}"
     article = "a" if words.startswith("constant") else "the"
-    return f"has {article} {words} to what it should be, everywhere"
+    sign = "the wrong sign and " * bool(names and ratio < 0)
+    return f"has {sign}{article} {words} to what it should be, everywhere"
 
 
 def _offset(got, want):
