@@ -90,6 +90,8 @@ def check_samples(its):
     """The samples share mu and logvar: their contributions add."""
     with judging.noted("eps of shape (S, B, L)"):
         _backward(its, S)
+    with judging.noted("eps of shape (S, B, L), and S = B"):
+        _backward(its, B)
 
 
 def _backward(its, *samples):

@@ -174,7 +174,7 @@ WRONG = (
         lambda dz, mu, std, eps: _right(dz, mu, std, np.random.default_rng(0).standard_normal(eps.shape)),
     ),
     _slope(
-        "dmu is averaged over the S samples: what they contribute adds, a mean in the loss is in dz already",
+        "dmu is averaged over the S samples, and they add: a mean that the loss takes is in dz already",
         check=SAMPLES,
         over=lambda d: d.mean(axis=0),
     ),
