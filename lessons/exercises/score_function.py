@@ -7,7 +7,7 @@ from minivae.estimators import scores
 
 from .. import judging
 from ..judging import Exercise, Failed
-from ..slips.score_function import PATHWISE, WRONG, cause, other_costs, terms
+from ..slips.score_function import PATHWISE, WITHOUT, WRONG, cause, guesses, terms
 
 S, B, L = 4, 7, 3
 SIZES = {"S": S, "B": B, "L": L}
@@ -15,7 +15,6 @@ NAMES = ("dmu", "dlogvar")
 MANY, DRAWS = 40_000, 3  # data and samples of each in the test of the mean
 TARGET = np.random.default_rng(60).normal(1.0, 0.8, (B, L))
 WEIGHT = np.array([1.0, 0.4, 1.7])
-NUMBER = 1.3
 
 
 def example():
@@ -105,9 +104,10 @@ def check_samples(its):
 
 
 def check_number(its):
-    """The same number is taken from every cost."""
-    with judging.noted("baseline = 1.3"):
-        _values(its, (NUMBER,), (np.full((B, L), NUMBER),) * 2)
+    """The same number is taken from every cost, be it a float or an int."""
+    for number in 1.3, 2:
+        with judging.noted(f"baseline = {number}"):
+            _values(its, (number,), (np.full((B, L), number, float),) * 2)
 
 
 def check_per_datum(its):
@@ -119,7 +119,9 @@ def check_per_datum(its):
 
 def check_pair(its):
     """One for mu and one for logvar, for each latent."""
-    with judging.noted("baseline a tuple of two arrays (B, L), for mu and for logvar"):
+    with judging.noted(
+        "baseline a tuple of two arrays (B, L): take it apart, one is for mu and one for logvar"
+    ):
         _values(its, (pair(),), pair())
 
 
@@ -133,10 +135,11 @@ def _values(its, baseline, baselines):
         got = its.score_function(cost, mu, logvar, eps, *baseline)
         return judging.values("score_function", got, NAMES)
 
-    results, scores = answer(eps), np.array([eps / std, (eps**2 - 1) / 2])
+    results = answer(eps)
     with judging.or_else(
         lambda: judging.deaf("dmu", lambda eps: answer(eps)[0], eps),
         lambda: cause(results, cost(z), std, eps, baselines),
+        lambda: WITHOUT if baseline else None,
     ):
         judging.expect_all(
             NAMES,
@@ -146,7 +149,7 @@ def _values(its, baseline, baselines):
             wrong=[
                 *judging.mistaken(WRONG, "score_function", cost, mu, logvar, eps, *baseline),
                 (PATHWISE, (slope(z), slope(z) * std * eps / 2)),
-                *((s, tuple(f[..., None] * scores)) for s, f in other_costs(cost, z, eps).items()),
+                *guesses(cost, mu, logvar, eps),
             ],
             terms=terms(cost(z), std, eps, baselines),
             formulas=[{"f score": 1.0} | ({"baseline score": -1.0} if baseline else {})] * 2,

@@ -47,9 +47,10 @@ BY_MU = {
     "dmu lacks e^-logvar: in a narrow q a step of mu changes log q by more, so divide by the variance": (
         lambda d, std: d
     ),
-    "dmu is divided by std, not by the variance: the exponent of q is -(z - mu)^2 / (2 e^logvar)": (
+    "dmu is (z - mu) / std, or eps: divide by the variance, as in the exponent -(z - mu)^2 / (2 e^logvar)": (
         lambda d, std: d / std
     ),
+    "dmu is eps e^-logvar, where (z - mu) e^-logvar belongs: that is eps / std": lambda d, std: d / std**3,
     "dmu has the wrong sign: that is the derivative by z. When mu moves towards z, log q grows": (
         lambda d, std: -d / std**2
     ),
@@ -90,6 +91,19 @@ BY_LOGVAR_WITH_A_MEAN = {
         lambda d, std: ((d / std**2) ** 2 - 1) / 2
     ),
 }
+
+
+def other_scores(d, std):
+    """Pairs (sentence, (by mu, by logvar)): another derivative, for what is a multiple of the score."""
+    by_mu, by_logvar = _score(d, std)
+    return [
+        *((says, (part(d, std), by_logvar)) for says, part in BY_MU.items()),
+        *((says, (by_mu, part(d, std))) for says, part in (BY_LOGVAR | BY_LOGVAR_WITH_A_MEAN).items()),
+        (
+            "the gradient has the wrong sign: f is multiplied by the score, the derivative of +log q",
+            (-by_mu, -by_logvar),
+        ),
+    ]
 
 
 def _score(d, std):

@@ -3,10 +3,12 @@
 import numpy as np
 
 from ..judging import Wrong
+from .gaussian_score import other_scores
 
 MEAN, ONE = "the mean is the gradient", "a baseline that is a number"
 DATUM, PAIR = "a baseline for each datum", "a pair of baselines"
 
+WITHOUT = "without a baseline both parts are right: it is what is done with the baseline that is wrong"
 PATHWISE = "this is the pathwise gradient, made of f's derivative: the score function never differentiates f"
 
 
@@ -38,45 +40,68 @@ def terms(costs, std, eps, baselines):
     return found
 
 
-def other_costs(f, z, eps):
-    """Sentence -> costs (S, B), or an array that broadcasts, by which the score may have been multiplied."""
-    costs = f(z)
-    return {
+def guesses(f, mu, logvar, eps, left=lambda costs: costs):
+    """Pairs (sentence, (dmu, dlogvar)): other costs, other scores, another spread of z.
+
+    left: costs (S, B) -> what is left of them when a baseline is subtracted
+    """
+    std, wide = np.exp(logvar / 2), np.exp(logvar)
+    costs, scores, drawn = f(mu + std * eps), (eps / std, (eps**2 - 1) / 2), wide * eps
+    other_costs = {
         "f is asked at eps, not at z: the noise must become a draw of q first": f(eps),
-        "the costs are averaged over the batch: every datum has its own": costs.mean(axis=1, keepdims=True),
+        "the costs are averaged over the batch: every datum has its own": (
+            costs.mean(axis=1, keepdims=True) + 0 * costs
+        ),
         "the costs are standardized: dividing by their spread changes the gradient": (
             (costs - costs.mean(axis=0)) / costs.std(axis=0)
         ),
         "the score is multiplied by log f: the log belongs to the density, not to the cost": np.log(costs),
     }
+    factors = [
+        *((says, other, scores) for says, other in other_costs.items()),
+        *((says, costs, other) for says, other in other_scores(std * eps, std)),
+        (
+            "z is drawn with std = exp(logvar): that is the variance, std = exp(logvar / 2)",
+            f(mu + drawn),
+            (drawn / std**2, (drawn**2 / std**2 - 1) / 2),
+        ),
+        (
+            "std is exp(logvar), in z and in the score: that is the variance, std = exp(logvar / 2)",
+            f(mu + drawn),
+            (eps / wide, (eps**2 - 1) / 2),
+        ),
+    ]
+    return [(says, [left(c)[..., None] * s for s in parts]) for says, c, parts in factors]
 
 
 def cause(results, costs, std, eps, baselines):
-    """Which of the two factors is wrong, the cost or the score; None if that cannot be told."""
-    scores = eps / std, (eps**2 - 1) / 2
-    lefts = [np.asarray(got, float) / score for got, score in zip(results, scores, strict=True)]
-    wants = [costs[..., None] - baseline for baseline in baselines]
-    right = [np.allclose(left, want, rtol=1e-6) for left, want in zip(lefts, wants, strict=True)]
-    k = right.index(False)
-    name, left, want = ("dmu", "dlogvar")[k], lefts[k], wants[k]
-    s, b, i = np.unravel_index(int(np.argmax(np.abs(left - want))), want.shape)
-    taken = costs[..., None] - left
-    if np.allclose(taken, taken[:1], rtol=1e-6, atol=1e-8):
-        whose = f"datum {b}" + f" for latent {i}" * bool(np.ptp(baselines[k][b]))
+    """What is wrong with what the score is multiplied by, or the score; None if that cannot be told.
+
+    costs      (S, B), baselines two arrays that broadcast to (S, B, L)
+    """
+    scores, names = (eps / std, (eps**2 - 1) / 2), ("dmu", "dlogvar")
+    taken = [costs[..., None] - np.asarray(got, float) / s for got, s in zip(results, scores, strict=True)]
+    baselines = [np.broadcast_to(baseline, eps.shape) for baseline in baselines]
+    off = [np.abs(a - b) for a, b in zip(taken, baselines, strict=True)]
+    wrong = [not np.allclose(a, b, rtol=1e-6, atol=1e-8) for a, b in zip(taken, baselines, strict=True)]
+    if not any(wrong):
+        return None
+    k = wrong.index(True)
+    s, b, i = np.unravel_index(int(np.argmax(off[k])), eps.shape)
+    both = np.allclose(taken[0] - baselines[0], taken[1] - baselines[1], rtol=1e-6)
+    by_sample = np.allclose(taken[k], taken[k][:1], rtol=1e-6, atol=1e-8)
+    by_latent = np.allclose(taken[k], taken[k][..., :1], rtol=1e-6, atol=1e-8)
+    if both or by_sample or by_latent:
+        got, want, f = taken[k][s, b, i], baselines[k][s, b, i], costs[s, b]
+        which = f"for sample {s} of datum {b}" + f", latent {i}" * (not by_latent)
+        if np.any(baselines):
+            return f"in {names[k]} the score is right, but the baseline is {got:.4g}, not {want:.4g}, {which}"
         return (
-            f"in {name} the score is right, but {taken[0, b, i]:.4g} is subtracted from the costs of "
-            f"{whose}, where its baseline is {baselines[k][b, i]:.4g}"
+            f"in {names[k]} the score is right, and what it is multiplied by is wrong: it is {f - got:.4g} "
+            f"{which}, where f(z) is {f:.4g}"
         )
-    both = np.allclose(lefts[0] + baselines[0], lefts[1] + baselines[1], rtol=1e-6)
-    if both or np.allclose(left, left[..., :1], rtol=1e-6):
-        return (
-            f"in {name} the score is right, and what it is multiplied by is wrong: it is {left[s, b, i]:.4g} "
-            f"for sample {s} of datum {b}, where f(z) - baseline is {want[s, b, i]:.4g}"
-        )
-    if np.any(baselines):
-        return f"without a baseline {name} is right: it is what is done with the baseline that is wrong"
-    if right[1 - k]:
-        return f"{('dmu', 'dlogvar')[1 - k]} is right, so the costs are: the score in {name} is wrong"
+    if not wrong[1 - k] and not np.any(baselines):
+        return f"{names[1 - k]} is right, so the costs are: the score in {names[k]} is wrong"
     return None
 
 
@@ -93,26 +118,24 @@ def _spread(baseline, part):
 def _wrong(
     says,
     check=MEAN,
-    spread=lambda logvar: np.exp(logvar / 2),
     cost=lambda f, z, mu: f(z),
-    by_mu=lambda d, std: d / std**2,
     by_logvar=lambda d, std: (d**2 / std**2 - 1) / 2,
     less=_spread,
     then=lambda d, baseline: d,
 ):
     """The score function with parts of it changed.
 
-    spread     logvar -> the standard deviation of z
     cost       (f, z, mu) -> costs (S, B)
-    by_mu, by_logvar  (z - mu, std) -> the score
+    by_logvar  (z - mu, std) -> the score
     less       (baseline, which part) -> what is subtracted from the costs
     then       (result, its baseline) -> the result
     """
 
     def score_function(f, mu, logvar, eps, baseline=0.0):
-        d, std = spread(logvar) * eps, np.exp(logvar / 2)
+        std = np.exp(logvar / 2)
+        d = std * eps
         costs = cost(f, mu + d, mu)[..., None]
-        scores = by_mu(d, std), by_logvar(d, std)
+        scores = d / std**2, by_logvar(d, std)
         return tuple(
             then((costs - less(baseline, part)) * score, _spread(baseline, part))
             for part, score in enumerate(scores)
@@ -148,22 +171,9 @@ WRONG = (
         "the mean cost of the other samples is subtracted: a good baseline, but only the one given is asked",
         cost=lambda f, z, mu: f(z) - _others(f(z)),
     ),
-    _wrong("dmu has f eps: the score by mu is eps / std", by_mu=lambda d, std: d / std),
     _wrong(
-        "dlogvar lacks the score's -1: a score has mean zero, and eps^2 has mean 1",
+        "dlogvar lacks the -1, and its mean under q is 1/2, not 0: the -1/2 logvar of log q has a derivative",
         by_logvar=lambda d, std: d**2 / std**2 / 2,
-    ),
-    _wrong(
-        "dlogvar is exactly twice what it should be everywhere: the score by logvar is 1/2 (eps^2 - 1)",
-        by_logvar=lambda d, std: d**2 / std**2 - 1,
-    ),
-    _wrong(
-        "dlogvar is the derivative by std: by logvar it is std / 2 times that",
-        by_logvar=lambda d, std: (d**2 / std**2 - 1) / std,
-    ),
-    _wrong(
-        "z is drawn with exp(logvar) as its standard deviation: that is the variance, std = exp(logvar / 2)",
-        spread=np.exp,
     ),
     _wrong("dmu is made without the baseline", ONE, less=lambda baseline, part: 0),
     _wrong(
