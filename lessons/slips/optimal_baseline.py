@@ -25,7 +25,7 @@ def cause(name, got, weights, asked, costs, share):
         ),
         (
             unused,
-            f"{name} leaves out the cost of sample {(unused or [0])[0]} of {len(costs)}, as a loop may",
+            f"{name} leaves out sample {(unused or [0])[0]} of {len(costs)}: is a loop too short?",
         ),
         (
             np.max(np.abs(total)) < 1e-9,
@@ -82,6 +82,9 @@ FORMULAS = {
         lambda f, s: _mean(f * s)
     ),
     "the cost is squared as well: only the score is": lambda f, s: _ratio(f**2, s**2),
+    "the costs are averaged over the batch: each datum has its own": (
+        lambda f, s: _ratio(f.mean(axis=1, keepdims=True), s**2)
+    ),
     "is still there, the sum over it is missing": lambda f, s: f * s**2 / _mean(s**2),
 }
 COVARIANCE = (
