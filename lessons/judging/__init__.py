@@ -26,7 +26,7 @@ from .judge import (
     rather,
     values,
 )
-from .mistakes import MIXED, mistaken, mixes, over_samples, reductions
+from .mistakes import MIXED, deaf, mistaken, mixes, or_else, over_samples, reductions
 from .terms import sum_of_terms
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "array",
     "biased",
     "close",
+    "deaf",
     "evidence",
     "expect",
     "expect_all",
@@ -48,6 +49,7 @@ __all__ = [
     "mixes",
     "noted",
     "ones",
+    "or_else",
     "over_samples",
     "rather",
     "reductions",

@@ -132,6 +132,8 @@ def _about_shapes(message):
         return ". The inner sizes of a product must be equal: is a transpose missing, or the order wrong?"
     if "truth value of an array" in message:
         return ". An `if` decides once for the whole array; np.where decides for every entry"
+    if "complex" in message:
+        return ". An array of floats has no place for an imaginary part: take x.astype(complex)"
     if "Python scalar" in message:
         return ". The functions of `math` take one number; those of NumPy take arrays"
     return ""

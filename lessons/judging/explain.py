@@ -99,7 +99,7 @@ def _ratio(got, want, sizes):
         return None  # of one number any ratio is constant
     words = ratio_words(names[0], numbers) if names else f"constant ratio {abs(ratio):.6g}"
     article = "a" if words.startswith("constant") else "the"
-    sign = "the wrong sign, and " if ratio < 0 else ""
+    sign = "the wrong sign and " if ratio < 0 else ""
     return f"has {sign}{article} {words} to what it should be, everywhere"
 
 
