@@ -51,13 +51,13 @@ class Judged:
         return runs[0]
 
     def _call(self, name, function, args, options):
-        again = [copied(a) for a in args]
+        twins = [copied(a) for a in args]
         result = self._once(name, function, args, options)
-        if not same(result, self._once(name, function, again, options)):
-            raise Failed(
-                f"{name} gives another answer when it is called again with the same arguments: it draws "
-                "noise, or keeps something from the call before"
-            )
+        if not same(result, self._once(name, function, twins, options)):
+            again = f"{name} gives another answer when it is called again with the same arguments"
+            if name.endswith("_backward"):
+                raise Failed(f"the noise was drawn again in the backward pass: {again}")
+            raise Failed(f"{again}: it draws noise, or keeps something from the call before")
         return result
 
     def _once(self, name, function, args, options):

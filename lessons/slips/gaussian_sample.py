@@ -149,6 +149,15 @@ WRONG = (
         lambda dz, mu, std, eps: dz * std * eps,
     ),
     _slope(
+        "dlogvar is exactly half of what it should be everywhere: std = exp(0.5 * logvar), and the 0.5 comes "
+        "down once",
+        lambda dz, mu, std, eps: 0.25 * dz * std * eps,
+    ),
+    _slope(
+        "the noise was drawn again in the backward pass",
+        lambda dz, mu, std, eps: 0.5 * dz * std * _again.standard_normal(eps.shape),
+    ),
+    _slope(
         "dlogvar lacks eps: std is multiplied by eps in z, and so is its derivative",
         lambda dz, mu, std, eps: 0.5 * dz * std,
     ),

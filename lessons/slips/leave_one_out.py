@@ -19,7 +19,7 @@ def _others(costs, take):
 
 # sentence -> the baselines (S, B) or (B,) that are made of the costs (S, B); first those that leave a bias
 BIASED = {
-    "a sample stands in its own baseline: the gradient shrinks by (S-1)/S, here 4/5": (
+    "your estimator is biased by a factor 4/5 with S = 5: a sample stands in its own baseline": (
         lambda costs: costs.mean(axis=0)
     ),
     "the sum of all S costs is divided by S - 1: the sample's own must be taken out first": (
