@@ -19,6 +19,7 @@ from .judge import (
     evidence,
     expect,
     expect_all,
+    finite,
     in_order,
     in_single,
     noted,
@@ -26,7 +27,7 @@ from .judge import (
     rather,
     values,
 )
-from .mistakes import MIXED, mistaken, mixes, over_samples, reductions
+from .mistakes import MIXED, mistaken, mixes, over_samples, reductions, small_numbers
 from .terms import sum_of_terms
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "evidence",
     "expect",
     "expect_all",
+    "finite",
     "fits",
     "in_order",
     "in_single",
@@ -52,6 +54,7 @@ __all__ = [
     "rather",
     "reductions",
     "signature",
+    "small_numbers",
     "stopped",
     "sum_of_terms",
     "values",
