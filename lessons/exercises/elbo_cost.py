@@ -7,7 +7,7 @@ from minivae.estimators.samples import cost_of
 
 from .. import judging
 from ..judging import Exercise, Failed, Wrong, over_samples, sum_of_terms
-from .gaussian_log_prob import LOG_2PI
+from ..slips.gaussian_log_prob import LOG_2PI
 from .gaussian_log_prob import reference as log_density
 
 S, B, L = 4, 7, 3
