@@ -10,6 +10,7 @@ VALUE, FORTY, HUGE = "the nll of each datum", "logits of +-40", "logits of +-800
 SLOPE, SLOPE_HUGE = "the derivative", "the derivative at +-40 and +-800"
 
 BY_CASE = "x is taken for 0 or 1, by a case or by rounding: a grey x weighs both parts, with x and 1 - x"
+NO_X = "dlogits is dnll p: x is missing, or a case like x == 1, which no grey x fulfils, stands for it"
 LOG_OF_ZERO = (
     "nll is not finite at a logit of 40: sigmoid(40) rounds to 1, and log(1 - p) becomes log(0). "
     "Compute from the logits: log(1 - p) = -softplus(l) needs no p"
@@ -124,7 +125,7 @@ def other_p(logits):
 def _of_other_p(logits, x):
     """The textbook's formula with another p, clipped or not."""
     for words, p in other_p(logits):
-        for small in (0, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-10, 1e-12):
+        for small in (0, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12):
             yield words, entropy(np.clip(p, small, 1 - small) if small else p, x)
 
 
@@ -140,6 +141,7 @@ def _exponents(l, x):
     yield "log(1 + e^-l) stands where log(1 + e^-|l|) belongs", large + np.log1p(np.exp(-l))
     yield "log(1 + e^l) is added to max(l, 0), which it holds already", large + np.log1p(np.exp(l))
     yield "the 1 in log(1 + e^-|l|) is counted twice: log1p adds it", large + np.log1p(1 + t)
+    yield "max(l, 0) is missing: it is taken out of log(1 + e^l) and must be added again", np.log1p(t) - x * l
     yield "|l| stands where max(l, 0) belongs", np.abs(l) - x * l + np.log1p(t)
     lost = "this is the KL from x to p: the entropy of x is taken away, and is no part of the nll"
     yield lost, entropy(p, x) - entropy(x, x)
@@ -154,11 +156,11 @@ def no_longer_grows(costs, logits, x):
     """
     for side in (1, -1):
         rows = (np.sign(logits) == side) & (x == (side < 0))
-        (paid, next_paid), l = costs[rows][:2], abs(logits[rows][0])
+        paid, l = costs[rows][0], abs(logits[rows][0])
         here = f"where the logit is {side * l:g} and x is {side < 0:d}"
-        if paid > l + 0.1 and abs(paid - round(paid)) < 1e-3:
+        if paid > l + 0.1:
             raise Failed(f"nll jumps to {paid:.4g} {here}: is log(0) cut off at -{paid:.4g}? It is -{l:g}")
-        if 0.1 < paid < l - 0.1 and np.isclose(paid, next_paid, rtol=1e-9, atol=1e-9):
+        if 0.1 < paid < l - 0.1:
             clip = f"p is clipped at {math.exp(-paid):.2g}, or it is added in the log. No p is needed"
             if abs(paid - round(paid)) < 1e-3:
                 clip = f"the logits are clipped at {paid:.4g}. What is surely wrong costs |logit| nats"
@@ -191,8 +193,8 @@ def of_slope(dnll, logits, x):
     return [
         *mistaken(WRONG, "bernoulli_nll_backward", dnll, logits, x),
         *((words, up * (other - x)) for words, other in other_p(logits)),
+        (NO_X, up * p),
         (BY_CASE, up * (p - (x > 0.5))),
-        (BY_CASE, up * (p - (x == 1))),
         (by_p, up * (p - x) / (p * (1 - p))),
     ]
 

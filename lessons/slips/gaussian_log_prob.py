@@ -56,7 +56,7 @@ def terms(z, mu, logvar, letters=("z", "mu")):
 
 
 def safe(z, mu, logvar, name, sign=-0.5):
-    """Pairs (sentence, value) of a small number added to the variance, or to the standard deviation."""
+    """Pairs (sentence, value) of a small number added to the variance or its root, or of a clipped logvar."""
     pairs, words = [], f"{name} has about {{}} added to the %s, which is never 0: small ones are changed"
     for of, power in (("variance", 2), ("standard deviation", 1)):
         for log in (np.log, lambda spread: logvar):
@@ -66,7 +66,10 @@ def safe(z, mu, logvar, name, sign=-0.5):
                 return sign * (LOG_2PI + log(spread) + (z - mu) ** 2 / spread).sum(axis=-1)
 
             pairs += small_numbers(words % of, value)
-    return pairs
+    clipped = [
+        (f"logvar is clipped at +-{c}: it may be any number", np.clip(logvar, -c, c)) for c in range(1, 40)
+    ]
+    return pairs + [(words, -2 * sign * log_normal(z, mu, other)) for words, other in clipped]
 
 
 def slips(z, mu, logvar, name="log_prob", letters=("z", "mu"), sign=-0.5, what="latents"):
