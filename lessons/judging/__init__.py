@@ -19,6 +19,7 @@ from .judge import (
     evidence,
     expect,
     expect_all,
+    finite,
     in_order,
     in_single,
     noted,
@@ -26,7 +27,7 @@ from .judge import (
     rather,
     values,
 )
-from .mistakes import MIXED, deaf, mistaken, mixes, or_else, over_samples, reductions
+from .mistakes import MIXED, deaf, mistaken, mixes, or_else, over_samples, reductions, small_numbers
 from .terms import sum_of_terms
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "evidence",
     "expect",
     "expect_all",
+    "finite",
     "fits",
     "in_order",
     "in_single",
@@ -54,6 +56,7 @@ __all__ = [
     "rather",
     "reductions",
     "signature",
+    "small_numbers",
     "stopped",
     "sum_of_terms",
     "values",

@@ -45,6 +45,11 @@ def reductions(name, each, what):
     return [*pairs, (shared, np.broadcast_to(total.sum(), total.shape))]
 
 
+def small_numbers(words, value):
+    """Pairs (sentence, value(small)) of 1e-2 to 1e-16, as they are added for safety; {} in words is which."""
+    return [(words.format(f"1e-{power}"), value(10.0**-power)) for power in range(2, 17)]
+
+
 def over_samples(name, value, many, shared):
     """Pairs (sentence, value) of samples that are mixed up; none if there is no axis of samples.
 
