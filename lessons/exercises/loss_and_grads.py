@@ -11,7 +11,7 @@ from minivae.gradcheck.ratios import ratio_names, ratio_words
 
 from .. import judging
 from ..judging import Exercise, Failed, Wrong
-from .activation_forward import slopes
+from ..slips.activation_forward import slopes
 
 B, D, H, L = 5, 11, 7, 3
 SIZES = {"B": B, "D": D, "H": H, "L": L}
