@@ -59,15 +59,21 @@ nll_b = (x * softplus(-logits)).sum(axis=1)  # nll is x log p alone: (1 - x) log
 nll_b = (softplus(logits) - (1 - x) * logits).sum(axis=1)  # nll has x and 1 - x exchanged
 nll_b = (softplus(logits) + x * logits).sum(axis=1)  # nll has the wrong sign at x logits
 nll_b = softplus(logits).sum(axis=1)  # nll lacks - x logits
+nll_b = (softplus(-logits) - x * logits).sum(axis=1)  # nll has softplus(-logits) for softplus(logits)
+nll_b = (softplus(logits) - x * logits).sum(axis=1) / log(2)  # nll is in bits: the natural log is asked
 nll_b = ((x - p)**2).sum(axis=1)  # nll is the squared error: the Bernoulli's is the cross-entropy
 nll_b = 0.5 * ((x - p)**2).sum(axis=1)  # nll is half the squared error: the Bernoulli's is the cross-entropy
 logits = sigmoid(g @ Wo + bo)  # the sigmoid is taken twice: p stands where the logits belong
+logits = tanh(g @ Wo + bo)  # the output is bent by tanh: the logits are linear
 h = x @ We + be  # the encoder's tanh is missing
 g = z @ Wd + bd  # the decoder's tanh is missing
+h = relu(x @ We + be)  # the encoder has relu for tanh
+g = relu(z @ Wd + bd)  # the decoder has relu for tanh
 h = relu(x @ We + be); g = relu(z @ Wd + bd)  # encoder and decoder have relu for tanh
 h = sigmoid(x @ We + be); g = sigmoid(z @ Wd + bd)  # encoder and decoder have the sigmoid for tanh
 mu = tanh(h @ Wm + bm)  # mu is bent by tanh: the heads are linear
 logvar = tanh(h @ Wl + bl)  # logvar is bent by tanh: the heads are linear
+mu = tanh(h @ Wm + bm); logvar = tanh(h @ Wl + bl)  # mu and logvar are bent by tanh: the heads are linear
 mu = h @ Wl + bl; logvar = h @ Wm + bm  # mu and logvar are exchanged
 h = tanh(x @ We)  # the encoder's bias is missing
 mu = h @ Wm  # the bias of mu is missing
@@ -83,6 +89,7 @@ z = mu + eps  # z is mu + eps: the noise is not multiplied by std
 z = mu + std  # z is mu + std: eps is missing
 z = mu - std * eps  # z is mu - std * eps: the noise is added
 z = std * eps  # z is std * eps: mu is missing
+z = logvar + exp(0.5 * mu) * eps  # z has mu and logvar exchanged
 kl = kl_b.sum()  # kl is summed over the batch: it is the mean over the data, of sums over latents
 kl = kl_b.mean() / L  # kl is averaged over the L latents: independent latents add their divergences: a sum
 nll = nll_b.sum(); kl = kl_b.sum()  # nll and kl are summed over the batch: both are means over the data
@@ -114,21 +121,33 @@ dmu = mu_kl  # dmu is made of the kl alone: what comes through z is not added
 dlogvar = logvar_kl  # dlogvar is made of the kl alone: what comes through z is not added
 dmu = mu_kl; dlogvar = logvar_kl  # dmu and dlogvar are made of the kl alone: z is left out
 mu_z = 2 * dz; logvar_z = dz * std * eps  # dz goes into mu and logvar twice
+mu_z = 2 * dz  # dz goes into mu twice
 logvar_z = dz * std * eps  # dlogvar lacks a half on the way through z: std = exp(0.5 * logvar)
 logvar_z = dz * 0.5 * std  # dlogvar lacks eps on the way through z: z = mu + std * eps
 logvar_z = dz * 0.5 * eps  # dlogvar lacks std on the way through z: d exp(0.5 logvar) is 0.5 exp(0.5 logvar)
 logvar_z = dz * eps  # dlogvar lacks 0.5 * std on the way through z: that is the derivative by std
 logvar_z = dz * 0.5 * exp(logvar) * eps  # dlogvar has the variance e^logvar for std on the way through z
 logvar_z = dz  # dlogvar gets dz as it is: it is multiplied by 0.5 * std * eps
+logvar_z = dz * 0.5 * z  # dlogvar has z for std * eps on the way through z
+logvar_z = -dz * 0.5 * std * eps  # dlogvar has the wrong sign on the way through z
 logvar_kl = dkl * (exp(logvar) - 1)  # dlogvar lacks a half in the kl: it is 1/2 (e^logvar - 1)
 logvar_kl = dkl * 0.5 * exp(logvar)  # dlogvar lacks the -1 in the kl: it is 1/2 (e^logvar - 1)
 logvar_kl = dkl * 0.5 * (1 - exp(logvar))  # dlogvar has the wrong sign in the kl: it is 1/2 (e^logvar - 1)
 logvar_kl = dkl * (std - 1 / std)  # dlogvar has std - 1 / std in the kl: that is the derivative by std
+logvar_kl = dkl * 0.5 * (std - 1)  # dlogvar has std for the variance in the kl: it is 1/2 (e^logvar - 1)
+logvar_kl = dkl * 0.5 * (1 - exp(-logvar))  # dlogvar has 1 - e^-logvar for e^logvar - 1 in the kl
+logvar_kl = 0.5 * (exp(logvar) - 1) / B  # dlogvar lacks beta in the kl
+logvar_kl = beta * 0.5 * (exp(logvar) - 1)  # dlogvar lacks 1/B in the kl: the loss is a mean over the batch
 mu_kl = dkl * 0.5 * mu  # dmu has half of the kl's derivative: 1/2 mu^2 has the derivative mu
+mu_kl = 2 * dkl * mu  # dmu has twice the kl's derivative: 1/2 mu^2 has the derivative mu
 mu_kl = -dkl * mu  # dmu has the wrong sign in the kl
+mu_kl = dkl * z  # dmu has z for mu in the kl
+mu_kl = mu / B  # dmu lacks beta in the kl
+mu_kl = beta * mu  # dmu lacks 1/B in the kl: the loss is a mean over the batch
 mu_kl = dkl * mu**2  # dmu has mu^2 in the kl: 1/2 mu^2 has the derivative mu
 dkl = -beta / B  # the kl goes back with the wrong sign
 dkl = 1 / B  # the way back of the kl lacks beta
+dkl = beta**2 / B  # the way back of the kl has beta squared: it is multiplied in twice
 dnll = beta / B; dkl = 1 / B  # on the way back beta weighs the nll, and the kl has none: the other way round
 dnll = beta / B  # on the way back beta weighs nll and kl: it is the kl's alone
 dkl = 1.0  # the way back of the kl lacks beta and 1/B: the loss is a mean over the batch
@@ -139,6 +158,7 @@ dnll = 2 / B; dkl = 2 * beta / B  # every derivative is twice what it should be
 dnll = 0.5 / B; dkl = 0.5 * beta / B  # every derivative is half of what it should be
 dnll = 1 / B**2; dkl = beta / B**2  # every derivative has 1/B twice: the loss has it once
 dnll = 1 / (B * D)  # the way back of the nll is averaged over the D pixels: the nll is a sum over them
+dnll = 1 / D; dkl = beta / D  # every derivative is divided by D, where B belongs
 dkl = beta / (B * L)  # the way back of the kl is averaged over the L latents: the kl is a sum over them
 dnll = -1 / B; dkl = -beta / B  # every derivative has the wrong sign: the minus is the optimizer's
 dlogits = dnll * (x - p)  # dlogits has the wrong sign: it is sigmoid(logits) - x
@@ -149,16 +169,23 @@ dlogits = dnll * p  # dlogits is sigmoid(logits): - x is missing
 dlogits = 2 * dnll * (p - x)  # dlogits is twice what it should be: sigmoid(logits) - x has no 2
 slope_g = 1.0  # the decoder's tanh is skipped on the way back: dg is multiplied by 1 - g^2
 slope_h = 1.0  # the encoder's tanh is skipped on the way back: dh is multiplied by 1 - h^2
+slope_h = 1 - g**2  # the encoder's tanh has the decoder's derivative
 slope_g = 1.0; slope_h = 1.0  # both tanh are skipped on the way back: dy is multiplied by 1 - y^2
 dmu = (mu_z + mu_kl) * (1 - mu**2)  # mu goes back through a tanh that is not there: the heads are linear
 dmu = logvar_z + logvar_kl; dlogvar = mu_z + mu_kl  # dmu and dlogvar are exchanged
 dh = dmu @ Wm.T  # the encoder gets its derivative through mu alone: h goes into both heads, which add
 dh = dlogvar @ Wl.T  # the encoder gets its derivative through logvar alone: h goes into both heads, which add
 dh = 0.5 * (dmu @ Wm.T + dlogvar @ Wl.T)  # the encoder gets the mean of its two heads' parts: they add
+dh = dmu @ Wm.T - dlogvar @ Wl.T  # the encoder gets logvar's part subtracted: its two heads' parts add
+dh = (dmu + dlogvar) @ Wm.T  # the encoder gets both parts through mu's weights
+dh = mu_z @ Wm.T + dlogvar @ Wl.T  # the encoder gets mu's part without the kl
 dh = dmu @ Wl.T + dlogvar @ Wm.T  # the encoder gets mu's part through logvar's weights, and vice versa
 dh = mu_z @ Wm.T + logvar_z @ Wl.T  # the encoder gets what comes through z alone, without the kl
 dWe = x.T @ dh  # encoder1.W is made of dh: on the way to it dh is multiplied by 1 - h^2
+dbe = dh.sum(axis=0)  # encoder1.b is made of dh: on the way to it dh is multiplied by 1 - h^2
 dWd = z.T @ dg  # decoder1.W is made of dg: on the way to it dg is multiplied by 1 - g^2
+dbd = dg.sum(axis=0)  # decoder1.b is made of dg: on the way to it dg is multiplied by 1 - g^2
+dbl = dmu.sum(axis=0)  # logvar.b is made of dmu: it is the sum of dlogvar
 dWd = mu.T @ da  # the decoder's derivative is made with mu, where z went in
 dWo = (z @ Wd + bd).T @ dlogits  # the output's derivative is made with the decoder's unit before its tanh
 dWo = h.T @ dlogits  # the output's derivative is made with the encoder's h for g
@@ -210,15 +237,6 @@ def walk(params, x, eps, beta, *slips):
         for name, formula in written.items():
             values[name] = eval(compiled(formula), NUMPY, values)
     return values | {key: values[f"d{short}"] for key, short in KEYS.items()}
-
-
-def parts(key, v):
-    """Term -> value: what the derivative by a head's weights is the sum of; None for other parameters."""
-    words = {
-        "mu.W": {"h^T dz": v["mu_z"], "beta/B h^T mu": v["mu_kl"]},
-        "logvar.W": {"h^T (dz std eps / 2)": v["logvar_z"], "beta/B h^T (e^logvar - 1) / 2": v["logvar_kl"]},
-    }
-    return {name: v["h"].T @ part for name, part in words[key].items()} if key in words else None
 
 
 def cause(slips, names, got, want, values_of):
