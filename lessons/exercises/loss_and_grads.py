@@ -9,7 +9,8 @@ from minivae.bugs.bug import away_from_zero
 
 from .. import judging
 from ..judging import Exercise, Failed
-from ..slips.loss_and_grads import BACKWARD_SLIPS, FORWARD_SLIPS, KEYS, TERMS, WRONG, cause, walk
+from ..judging.walks import cause
+from ..slips.loss_and_grads import BACKWARD_SLIPS, FORWARD_SLIPS, KEYS, TERMS, WRONG, values_of
 
 B, D, H, L = 5, 11, 7, 3
 SIZES = {"B": B, "D": D, "H": H, "L": L}
@@ -112,7 +113,7 @@ def _explain(slips, names, given, got, want, evidence, note=""):
     if len(taken) == len(wrong):
         order = "the order of the terms is (loss, nll, kl)" if names == TERMS else "two names are exchanged"
         raise Failed(f"{first} is what {taken[first]} should be: {order}", evidence)
-    if words := cause(slips, names, got, want, lambda *slips: walk(*given, *slips)):
+    if words := cause(slips, names, got, want, lambda *slips: values_of(*given, *slips)):
         raise Failed(words + note, evidence)
     try:
         judging.expect(first, got[first], want[first], SIZES | {"beta": given[-1]})

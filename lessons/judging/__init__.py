@@ -7,6 +7,7 @@ terms      a result as a sum of named terms
 explain    why values are wrong
 mistakes   what known mistakes would give
 judge      hold a result to its reference: the face of all this
+walks      a computation as lines of text, and slips in it
 """
 
 from .calls import Judged, signature, stopped

@@ -3,13 +3,8 @@
 The walk is a table of lines as a learner would write them; a slip is some of these lines written differently.
 """
 
-from functools import cache
-from itertools import combinations
-
-import numpy as np
-
 from ..judging import Wrong
-from ..judging.judge import close
+from ..judging.walks import lines, table, walk
 
 TERMS = ("nll", "kl", "loss")  # in the order in which one follows from the other
 
@@ -39,16 +34,6 @@ dWl = h.T @ dlogvar; dbl = dlogvar.sum(axis=0)
 dh = dmu @ Wm.T + dlogvar @ Wl.T; slope_h = 1 - h**2; de = dh * slope_h
 dWe = x.T @ de; dbe = de.sum(axis=0)
 """
-
-
-def lines(code):
-    """name -> formula."""
-    return dict(line.split(" = ") for line in code.strip().replace("; ", "\n").splitlines())
-
-
-def table(text):
-    """Pairs (code, sentence): each line is the code of a slip and, as its comment, what is wrong with it."""
-    return [tuple(line.split("  # ")) for line in text.strip().splitlines()]
 
 
 FORWARD_SLIPS = table("""
@@ -214,55 +199,12 @@ for slope, words in {
     ]
 
 
-# ------------------------------------------------------------------------------ the walk, with slips
-
-NUMPY = {
-    "tanh": np.tanh,
-    "exp": np.exp,
-    "sigmoid": lambda a: 1 / (1 + np.exp(-a)),
-    "relu": lambda a: np.maximum(a, 0),
-    "softplus": lambda a: np.logaddexp(0, a),
-    "clip": np.clip,
-    "log": np.log,
-}
-compiled = cache(lambda formula: compile(formula, formula, "eval"))
-
-
-def walk(params, x, eps, beta, *slips):
-    """Every value of the walk by its name, a derivative by its parameter's; slips replace the right lines."""
-    values = {short: params[key] for key, short in KEYS.items()}
-    values |= {"x": x, "eps": eps, "beta": beta, "B": len(x), "D": x.shape[1], "L": eps.shape[1]}
-    written = lines("\n".join((WALK.strip(), *slips)))
-    with np.errstate(all="ignore"):
-        for name, formula in written.items():
-            values[name] = eval(compiled(formula), NUMPY, values)
+def values_of(params, x, eps, beta, *slips):
+    """Every value of the walk by its name, and the derivatives by their parameters', with slips or without."""
+    given = {short: params[key] for key, short in KEYS.items()}
+    given |= {"x": x, "eps": eps, "beta": beta, "B": len(x), "D": x.shape[1], "L": eps.shape[1]}
+    values = walk(WALK, given, *slips)
     return values | {key: values[f"d{short}"] for key, short in KEYS.items()}
-
-
-def cause(slips, names, got, want, values_of):
-    """The slip, or the two, that give all that was got; else one that gives the first that is wrong.
-
-    names      of the results, in the order in which one follows from the other
-    values_of  slips -> name -> value
-    """
-    right = {name: close(got[name], want[name]) for name in names}
-    first = next(name for name in names if not right[name])
-
-    def gives(values, some):
-        return all(close(got[name], values[name]) for name in some)
-
-    for code, words in slips:
-        if gives(values_of(code), names):
-            return words
-    for (one, first_words), (two, second_words) in combinations(slips, 2):
-        if gives(values_of(one, two), names):
-            return f"two things: {first_words}; and {second_words}"
-    for code, words in slips:
-        values = values_of(code)
-        kept = all(close(values[name], want[name]) for name in names if right[name])
-        if kept and not close(values[first], want[first]) and gives(values, [first]):
-            return f"{first}, the first that is wrong on the way: {words}"
-    return None
 
 
 # ------------------------------------------------------------------------------ wrong answers
@@ -272,7 +214,7 @@ def _wrong(check, code, says=None):
     """The walk with a slip; says: its sentence in the table, if nothing else."""
 
     def loss_and_grads(model, x, eps, beta=1.0, estimator=None):
-        values = walk(model.params, x, eps, beta, code)
+        values = values_of(model.params, x, eps, beta, code)
         return [values[name] for name in ("loss", "nll", "kl")], {key: values[key] for key in KEYS}
 
     return Wrong(
@@ -283,7 +225,7 @@ def _wrong(check, code, says=None):
 def _descends(model, x, eps, beta=1.0, estimator=None):
     """Changes the parameters by itself."""
     for key, param in model.params.items():
-        param -= 0.01 * walk(model.params, x, eps, beta)[key]
+        param -= 0.01 * values_of(model.params, x, eps, beta)[key]
 
 
 VALUES, SLOPES = "loss, nll and kl", "the derivatives, from the end on"
