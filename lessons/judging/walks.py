@@ -31,7 +31,7 @@ def lines(code):
 
 
 def walk(code, values, *slips):
-    """Every value of the computation by its name, given some; the slips' lines stand for those of this name."""
+    """Every value of the computation by its name, given some; a slip's line replaces that of its name."""
     values = dict(values)
     written = lines("\n".join((code.strip(), *slips)))
     with np.errstate(all="ignore"):
@@ -51,7 +51,7 @@ def cause(slips, names, got, want, values_of):
     first = next(name for name in names if not right[name])
 
     def gives(values, some):
-        return all(close(got[name], values[name]) for name in some)
+        return all(close(np.nan_to_num(got[name]), np.nan_to_num(values[name])) for name in some)
 
     for code, words in slips:
         if gives(values_of(code), names):
@@ -63,5 +63,6 @@ def cause(slips, names, got, want, values_of):
         values = values_of(code)
         kept = all(close(values[name], want[name]) for name in names if right[name])
         if kept and not close(values[first], want[first]) and gives(values, [first]):
-            return f"{first}, the first that is wrong on the way: {words}"
+            told = words.startswith(f"{first} ")
+            return words if told else f"{first}, the first that is wrong on the way: {words}"
     return None

@@ -200,7 +200,7 @@ for slope, words in {
 
 
 def values_of(params, x, eps, beta, *slips):
-    """Every value of the walk by its name, and the derivatives by their parameters', with slips or without."""
+    """Every value of the walk by its name, and the derivatives by their parameters'; slips or none."""
     given = {short: params[key] for key, short in KEYS.items()}
     given |= {"x": x, "eps": eps, "beta": beta, "B": len(x), "D": x.shape[1], "L": eps.shape[1]}
     values = walk(WALK, given, *slips)
