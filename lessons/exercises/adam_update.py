@@ -44,7 +44,7 @@ def stepped(its, param, grad, m, v, *settings):
     if same:
         names = " and ".join([", ".join(same[:-1]), same[-1]] if same[1:] else same)
         raise Failed(
-            f"{names} {'are' if same[1:] else 'is'} as before: `{same[0]} = ...` only gives the name to a new "
+            f"{names} {'are' if same[1:] else 'is'} as before: `{same[0]} = ...` only names a new "
             f"array. Write into the caller's, {same[0]}[...] = ..."
         )
     return after

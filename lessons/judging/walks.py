@@ -11,12 +11,12 @@ import numpy as np
 
 from .judge import close
 
-NUMPY = {
+NAMES = "abs arctan clip exp expm1 log log10 log1p log2 maximum minimum sign sinh sqrt tan tanh where"
+NUMPY = {name: getattr(np, name) for name in NAMES.split()} | {
     "sigmoid": lambda a: 1 / (1 + np.exp(-a)),
     "relu": lambda a: np.maximum(a, 0),
     "softplus": lambda a: np.logaddexp(0, a),
-} | {name: getattr(np, name) for name in ("abs", "clip", "exp", "log", "maximum", "sign", "sqrt", "tanh")}
-
+}
 compiled = cache(lambda formula: compile(formula, formula, "eval"))
 
 
@@ -28,6 +28,12 @@ def table(text):
 def lines(code):
     """name -> formula."""
     return dict(line.split(" = ", 1) for line in code.strip().replace("; ", "\n").splitlines())
+
+
+def value(formula, **given):
+    """What one formula gives."""
+    with np.errstate(all="ignore"):
+        return eval(compiled(formula), NUMPY, given)
 
 
 def walk(code, values, *slips):

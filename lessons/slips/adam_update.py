@@ -159,7 +159,7 @@ WRONG = (
     Wrong(
         {"adam_update": _rebinds},
         "a step in the middle of a training",
-        "param is as before: `param = ...` only gives the name to a new array",
+        "param is as before: `param = ...` only names a new array",
     ),
     _wrong("m_hat = m; v_hat = v"),
     _wrong("m_hat = m / (1 - beta1**(t - 1)); v_hat = v / (1 - beta2**(t - 1))"),
