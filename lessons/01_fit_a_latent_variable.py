@@ -366,7 +366,7 @@ save(figure, "sampling_the_prior", dpi=90)
 #   hills are one, at 0: a decoder that cannot make x explains it as noise.
 # - In section 9 average 10 draws instead of 100: the bias is 12 times as large, and d - d^2/2 is not enough.
 #
-# Exercise 1, the log-density that this lesson lives on: `python -m lessons start 1`
+# **Exercise** `python -m lessons start 1` (the log-density that this lesson lives on)
 #
 # ## Further reading
 #

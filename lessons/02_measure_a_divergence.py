@@ -307,7 +307,7 @@ save(figure, "estimates", dpi=90)
 # - In section 6 set mu = 1.12: both estimators scatter alike, since e^(mu^2) - 1 = 2 mu^2 there.
 # - In section 1 rename z to u = e^z: divide both densities by u, add up with du = e^z dz. The KL stays.
 #
-# Exercise 2, the KL and its derivative: `python -m lessons start 2`
+# **Exercise** `python -m lessons start 2` (the KL and its derivative)
 #
 # ## Further reading
 #

@@ -340,7 +340,7 @@ beside("variance of z (e^1.5 = 4.48 is right)", draws.var(), np.exp(3), within=5
 # * In section 3 draw the central difference and the complex step for x from -2h to 2h: a ramp and a step.
 # * In section 7 examine "noise-redrawn" and "gradients-not-cleared": the report stops before its table. Why?
 #
-# Exercises: `python -m lessons start 8` (write complex_step); `python -m lessons start 9` (write the test
+# **Exercises** `python -m lessons start 8` (write complex_step); `python -m lessons start 9` (write the test
 # that exposes a sampler's bug, which every gradient check passes).
 #
 # ## Further reading

@@ -380,8 +380,9 @@ say("Pathwise says 0 with variance 0: it scatters least of all, and is wrong. As
 #   variance of the pathwise gradient change? (It grows as 1 / w. At w = 0 it is 0, and the mean is wrong.)
 # * `python -m minivae variance` measures all this on more costs, and `--model runs/1` on a trained VAE.
 #
-# Exercises, `python -m lessons start N`: 10 (gaussian_sample and its backward), 11 (gaussian_score), 12
-# (score_function), 13 (optimal_baseline), 14 (leave_one_out).
+# **Exercises** `python -m lessons start 10` (the sample and its backward), `python -m lessons start 11` (the
+# score), `python -m lessons start 12` (the score function), `python -m lessons start 13` (the best baseline),
+# `python -m lessons start 14` (leave-one-out).
 #
 # ## Further reading
 #

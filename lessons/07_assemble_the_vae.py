@@ -351,7 +351,7 @@ save(figure, "ten_digits", dpi=80)
 # - Take lr = 0.05 in the ten steps. The loss jumps, here to infinity, with other noise to some thousand: one
 #   step length is too long for some parameters. Lesson 8 has the cure.
 #
-# Exercise: #15, `python -m lessons start 15`: write `loss_and_grads` with nothing but the pairs of `ops`.
+# **Exercise** `python -m lessons start 15`: write `loss_and_grads` with nothing but the pairs of `ops`.
 #
 # ## Further reading
 #

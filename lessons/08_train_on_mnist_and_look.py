@@ -319,7 +319,7 @@ save(figure, "curves", dpi=90)
 # - Give SGD with momentum an lr of 0.03: the loss is not finite, and `loss_and_grads` says so. With 0.001 it
 #   is slow.
 #
-# Exercise: #16, `python -m lessons start 16`: write `adam_update`.
+# **Exercise** `python -m lessons start 16`: write `adam_update`.
 #
 # ## Further reading
 #

@@ -48,11 +48,12 @@ def main(argv=None, work=LESSONS / "work"):
     options.trace = getattr(options, "trace", False)
     try:
         return COMMANDS[options.command or "list"][0](options)
+    except BrokenPipeError:  # whoever reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (_Refused, OSError) as error:
         print(f"{COMMAND}: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:
-        return 0
     except KeyboardInterrupt:
         print()
         return 130
@@ -142,10 +143,10 @@ def solution(options):
             words = f"exercise {number} does not pass yet: {outcome.sentence}."
             raise _Refused(f"{words} `solution {number} --anyway` shows it all the same")
     mine = _definitions(path)
-    for function in (*exercise.functions, *exercise.shows):
-        theirs = stubs.body(function)
-        home = f"{function.__module__.replace('.', '/')}.py"
-        _side_by_side(("yours", mine.get(function.__name__, "")), (home, theirs))
+    for function in exercise.functions:
+        _side_by_side(("yours", mine.get(function.__name__, "(not there)")), _theirs(function))
+    for function in exercise.shows:
+        _one_below_the_other(_theirs(function))
     return 0
 
 
@@ -237,15 +238,24 @@ def _holes(exercise):
 
 def _side_by_side(mine, theirs):
     """Two texts with their headings, next to each other where the terminal is wide enough."""
-    left, right = mine[1].splitlines() or ["(not there)"], theirs[1].splitlines()
+    left, right = mine[1].splitlines(), theirs[1].splitlines()
     wide = max(map(len, left))
     if wide + max(map(len, right)) + 3 <= shutil.get_terminal_size((120, 24)).columns:
         print(f"\n{mine[0]:<{wide}} | {theirs[0]}\n{'-' * wide}-+-{'-' * max(map(len, right))}")
         for a, b in zip_longest(left, right, fillvalue=""):
             print(f"{a:<{wide}} | {b}".rstrip())
     else:
-        for heading, lines in ((mine[0], left), (theirs[0], right)):
-            print(f"\n---- {heading} {'-' * (90 - len(heading))}", *lines, sep="\n")
+        _one_below_the_other(mine, theirs)
+
+
+def _one_below_the_other(*texts):
+    for heading, text in texts:
+        print(f"\n---- {heading} {'-' * (90 - len(heading))}", text, sep="\n")
+
+
+def _theirs(function):
+    """Where a library function stands, and its source."""
+    return f"{function.__module__.replace('.', '/')}.py", stubs.solution(function)
 
 
 # ------------------------------------------------------------------------------ files
@@ -304,7 +314,9 @@ def _definitions(path):
     except (OSError, SyntaxError, ValueError):
         return {}
     return {
-        node.name: ast.get_source_segment(text, node) for node in nodes if isinstance(node, ast.FunctionDef)
+        node.name: stubs.without_docstring(ast.get_source_segment(text, node))
+        for node in nodes
+        if isinstance(node, ast.FunctionDef)
     }
 
 

@@ -33,9 +33,19 @@ def hole(function):
     return f"{contract}\n    {MARK}\n    {missing}\n    # {'-' * 74}\n"
 
 
-def body(function):
-    """The source of a library function as it stands, for the solution."""
-    return "\n".join(parsed(function)[0])
+def solution(function):
+    """A library function with the derivation that stands above it, without its docstring."""
+    comments = textwrap.dedent(inspect.getcomments(function) or "").strip()
+    return f"{comments}\n".lstrip() + without_docstring("\n".join(parsed(function)[0]))
+
+
+def without_docstring(source):
+    """The source of a function without the lines of its docstring."""
+    definition = ast.parse(source).body[0]
+    if ast.get_docstring(definition) is None or len(definition.body) == 1:
+        return source
+    lines, docstring = source.splitlines(), definition.body[0]
+    return "\n".join(lines[: docstring.lineno - 1] + lines[docstring.end_lineno :])
 
 
 def is_method(function):

@@ -46,7 +46,7 @@ def activation_forward(a, activation):
 #   softplus  y' = sigmoid(a) = 1 - e^-y           because e^y = 1 + e^a
 #   sigmoid   y' = y (1 - y)
 def activation_backward(dy, y, activation):
-    """da = dy * act'(a), from the output y; all of the same shape."""
+    """da = dy * act'(a), from the output y; all of the same shape. The slope of relu at 0 is 0."""
     arguments.one_of("activation", activation, ACTIVATIONS)
     arguments.shape("dy", dy, y.shape)
     if activation == "identity":
@@ -209,7 +209,7 @@ def gaussian_nll(mean, logvar, x):
 #   dnll/dmean   = (mean - x) e^-logvar
 #   dnll/dlogvar = 1/2 (1 - (x - mean)^2 e^-logvar),  summed over all entries that share one logvar
 def gaussian_nll_backward(dnll, mean, logvar, x):
-    """dnll (B,) or (S, B) -> dmean like mean, dlogvar like logvar."""
+    """dnll (B,) or (S, B) -> dmean like mean, dlogvar like logvar, summed over all that share one."""
     arguments.likelihood("mean", mean, x)
     arguments.variance(logvar, mean)
     arguments.shape("dnll", dnll, mean.shape[:-1])

@@ -1,16 +1,19 @@
 """The face of the exercises: python -m lessons, and what it makes of a learner's file that goes astray."""
 
+import ast
 import re
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lessons import checking, cli, story
+from lessons import checking, child, cli, exercises, story
 from lessons.exercises import load
+from lessons.judging import Failed
 
 NUMBER = next(n for n, exercise in load().items() if exercise.name == "gaussian_kl")
 FILE = f"{NUMBER:02}_gaussian_kl.py"
@@ -249,6 +252,26 @@ def test_a_file_that_goes_astray_is_met_with_a_sentence(tmp_path, name):
         assert f"line {line}" in " ".join(outcome.details)
 
 
+def test_a_check_that_stops_is_not_blamed_on_the_learner(tmp_path, monkeypatch):
+    def stops(its):
+        raise ZeroDivisionError
+
+    broken = replace(exercises.one(NUMBER), checks={"the values": stops})
+    monkeypatch.setattr(exercises, "one", lambda number: broken)
+    outcome = child.judged(NUMBER, str(write(tmp_path, RIGHT)), lambda **what: None)
+    assert "the check itself stopped" in outcome["sentence"]
+    assert "ZeroDivisionError" in "".join(outcome["trace"])
+
+
+def test_a_method_of_the_learners_own_class_is_no_borrowing(tmp_path):
+    number = next(n for n, exercise in load().items() if "nll" in exercise.borrowed)
+    exercise = load()[number]
+    own = "class Mine:\n    def nll(self, *args):\n        return self.nll(*args)\n"
+    child.borrowed(ast.parse(own), exercise)
+    with pytest.raises(Failed, match="the library's own nll is used"):
+        child.borrowed(ast.parse("model.likelihood.nll(x)"), exercise)
+
+
 def test_text_that_is_not_utf8(tmp_path):
     path = tmp_path / FILE
     path.write_bytes(b"# \xe9\xff\n" + RIGHT.encode())
@@ -295,6 +318,29 @@ def test_every_command_of_a_lesson_exists():
                 f"{page.name}: {word} {number}"
             )
     assert named
+
+
+def test_a_lesson_ends_with_its_own_exercises():
+    for number, script in cli._scripts().items():
+        named = {int(n) for n in re.findall(r"python -m lessons start (\d+)", script.read_text())}
+        assert named == {n for n, exercise in load().items() if exercise.lesson == number}, script.name
+
+
+def test_the_exercises_follow_the_lessons():
+    lessons_of = [exercise.lesson for exercise in load().values()]
+    assert lessons_of == sorted(lessons_of)
+    assert set(lessons_of) == set(cli._scripts())
+    assert len(lessons_of) >= 12
+
+
+@pytest.mark.parametrize("page", ["README.md", "lessons/README.md"])
+def test_the_links_of_a_page_lead_somewhere(page):
+    path = cli.LESSONS.parent / page
+    targets = re.findall(r"\]\(([^)#]+)\)|src=\"([^\"]+)\"", path.read_text())
+    assert targets
+    for target in map("".join, targets):
+        if not target.startswith("http"):
+            assert (path.parent / target).exists(), target
 
 
 @pytest.mark.slow

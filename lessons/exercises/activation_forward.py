@@ -83,9 +83,9 @@ def _expect_output(activation, got, a, want, note):
 def check_far(its):
     """At +-800 and 0, entry by entry: finite, and with all digits."""
     for activation, table in FAR.items():
-        a, want = np.array(list(table)), np.array(list(table.values()))
+        a, want = np.array([list(table)]), np.array(list(table.values()))
         got = entries(f"y of {activation}", its.activation_forward(a, activation), a.shape)
-        for at, y, right in zip(a, got, want, strict=True):
+        for at, y, right in zip(a[0], got[0], want, strict=True):
             if not _near(y, right):
                 cause = _cause_far(activation, at, y, right)
                 raise Failed(f"{activation}({at:g}) is {y:.6g}, and should be {right:.6g}: {cause}")

@@ -6,25 +6,14 @@ from minivae import estimators
 from minivae.estimators.samples import cost_of
 
 from .. import judging
-from ..judging import Exercise, Failed, Wrong, over_samples, sum_of_terms
-from .gaussian_log_prob import LOG_2PI
+from ..judging import Exercise, Failed, sum_of_terms
+from ..slips import elbo_cost as slips
+from ..slips.elbo_cost import WRONG
 from .gaussian_log_prob import reference as log_density
 
 S, B, L = 4, 7, 3
 SIZES = {"S": S, "B": B, "L": L}
 BETA = 0.7
-BETAS = {
-    "": 1.0,
-    "beta": BETA,
-    "(1 - beta)": 1 - BETA,
-    "(1 + beta)": 1 + BETA,
-    "beta^2": BETA**2,
-    "1/beta": 1 / BETA,
-    "beta/2": BETA / 2,
-    "2 beta": 2 * BETA,
-    "1/(1 + beta)": 1 / (1 + BETA),
-    "beta/(1 + beta)": BETA / (1 + BETA),
-}
 
 
 def example():
@@ -46,10 +35,10 @@ def some_nll(shape):
     return nll
 
 
-def parts(nll, z, mu, logvar):
-    """nll(z), log q(z) and log N(z; 0, I), each (S, B)."""
+def reference(nll, z, mu, logvar, beta=1.0):
+    """f(z), from the standard library's density: (S, B)."""
     zero = np.zeros_like(mu)
-    return nll(z), log_density(z, mu, logvar), log_density(z, zero, zero)
+    return nll(z) + beta * (log_density(z, mu, logvar) - log_density(z, zero, zero))
 
 
 def made(its, *args):
@@ -71,131 +60,19 @@ def check_values(its):
     z, mu, logvar = example()
     nll = some_nll((B, L))
     got = judging.array("f(z)", made(its, nll, mu, logvar)(z), (S, B), SIZES)
-    costs, log_q, log_p = parts(nll, z, mu, logvar)
-    kl = 0.5 * (mu**2 + np.exp(logvar) - logvar - 1).sum(axis=-1)
-    coarse = {
-        "nll(z)": costs,
-        "log q(z)": log_q,
-        "log N(z; 0, I)": log_p,
-        "KL(q || p) in closed form": np.broadcast_to(kl, (S, B)),
-        "nll(mu)": np.broadcast_to(nll(mu), (S, B)),
-    }
-    formula = {"nll(z)": 1.0, "log q(z)": 1.0, "log N(z; 0, I)": -1.0}
-    if sum_of_terms(got.ravel(), {name: a.ravel() for name, a in coarse.items()}, formula) is None:
-        coarse, formula = _fine(costs, z, mu, logvar)
-    want = costs + log_q - log_p
-    mixed = over_samples(
+    terms, formula = slips.coarse_terms(nll, z, mu, logvar)
+    if sum_of_terms(got.ravel(), {name: a.ravel() for name, a in terms.items()}, formula) is None:
+        terms, formula = slips.fine_terms(nll, z, mu, logvar)
+    judging.expect(
         "f(z)",
-        lambda z, mu, logvar: nll(z) + _log_normal(z, mu, logvar) - _log_normal(z, 0 * mu, 0 * mu),
-        (z,),
-        (mu, logvar),
+        got,
+        reference(nll, z, mu, logvar),
+        SIZES,
+        wrong=slips.of_values(z, nll, mu, logvar),
+        terms=terms,
+        formula=formula,
+        inputs={"logvar": logvar, "mu": mu, "z": z},
     )
-    wrong = [*_mistaken(z, nll, mu, logvar), *_slips(nll, z, mu, logvar), *mixed]
-    inputs = {"logvar": logvar, "mu": mu, "z": z}
-    judging.expect("f(z)", got, want, SIZES, wrong=wrong, terms=coarse, formula=formula, inputs=inputs)
-
-
-def _fine(costs, z, mu, logvar):
-    """f(z) as a sum of the terms of its log-densities, and the right factors."""
-    d = z - mu
-    each = {
-        "(z-mu)^2 e^-logvar": d**2 * np.exp(-logvar),
-        "z^2": z**2,
-        "logvar": logvar,
-        "log 2 pi": np.full(L, LOG_2PI),
-        "(z-mu)^2": d**2,
-        "(z-mu)^2 e^logvar": d**2 * np.exp(logvar),
-        "(z-mu)^2 e^(-logvar/2)": d**2 * np.exp(-logvar / 2),
-        "(z-mu)^2 e^(-2 logvar)": d**2 * np.exp(-2 * logvar),
-        "(z-mu) e^-logvar": d * np.exp(-logvar),
-        "z^2 e^-logvar": z**2 * np.exp(-logvar),
-        "mu^2": mu**2,
-        "e^logvar": np.exp(logvar),
-        "z": z,
-    }
-    terms = {"nll(z)": costs}
-    terms |= {name: np.broadcast_to(a, (S, B, L)).sum(axis=-1) for name, a in each.items()}
-    return terms, {"nll(z)": 1.0, "z^2": 0.5, "logvar": -0.5, "(z-mu)^2 e^-logvar": -0.5}
-
-
-def _mistaken(z, *args):
-    """Pairs (sentence, f(z)) of the listed wrong answers."""
-    found = []
-    for sentence, f in judging.mistaken(WRONG, "elbo_cost", *args):
-        try:
-            found.append((sentence, f(z.copy())))
-        except Exception:  # a wrong answer may fail in any way, and then explains nothing
-            continue
-    return found
-
-
-def _slips(nll, z, mu, logvar, beta=1.0):
-    """Pairs (sentence, f(z)): other arguments, densities for logarithms, means where each has its own."""
-    costs, log_q, log_p = parts(nll, z, mu, logvar)
-    kl, std = log_q - log_p, np.exp(logvar / 2)
-    again = parts(nll, mu + std * z, mu, logvar)
-    own = "f gives every sample and datum its own, the caller averages"
-
-    def spread(a, axis=None):
-        return np.broadcast_to(a.mean(axis=axis, keepdims=True), a.shape)
-
-    each = 0.5 * (z**2 - logvar - (z - mu) ** 2 * np.exp(-logvar))  # (S, B, L)
-
-    def around_z(other):
-        return costs + beta * (_log_normal(other, mu, logvar) - log_p)
-
-    def around(mean, variance):
-        return costs + beta * (_log_normal(z, mean, np.log(variance)) - log_p)
-
-    pairs = [
-        (
-            "f takes z for eps and makes mu + std z of it: z is the sample itself",
-            again[0] + again[1] - again[2],
-        ),
-        (
-            "nll is taken at the mean of the samples: every sample has its own",
-            nll(z.mean(axis=0)) + beta * kl,
-        ),
-        ("nll is taken at the first sample: every sample has its own", nll(z[0]) + beta * kl),
-        ("nll is taken at (z - mu) / std: it wants z itself", nll((z - mu) / std) + beta * kl),
-        ("nll is taken at z - mu: it wants z itself", nll(z - mu) + beta * kl),
-        (FITTED, around(z.mean(axis=0), np.exp(logvar))),
-        (FITTED, around(mu, z.var(axis=0))),
-        ("densities are subtracted, not their logarithms", costs + beta * (np.exp(log_q) - np.exp(log_p))),
-        ("the logarithms are divided: log(q/p) = log q - log p", costs + beta * log_q / log_p),
-        ("q/p is added without its logarithm", costs + beta * np.exp(kl)),
-        ("nll(z) is multiplied with log q - log p: add them", costs * beta * kl),
-        ("nll(z) is multiplied with log q: add log q - log p", costs * log_q),
-        (
-            "log q - log p is weighted with q(z): z is drawn from q already, and each sample counts the same",
-            costs + beta * np.exp(log_q) * kl,
-        ),
-        ("log q - log p is made positive (abs): it may be negative", costs + beta * abs(kl)),
-        ("log q - log p is made positive (maximum): it may be negative", costs + beta * np.maximum(kl, 0)),
-        (f"log q - log p is summed over all: {own}", costs + beta * kl.sum()),
-        (f"nll(z) is summed over all: {own}", costs.sum() + beta * kl),
-        ("log q - log p is squared: it counts as it is", costs + beta * kl**2),
-        ("log q - log p is squared: it counts as it is", costs + beta * kl**2 / 2),
-        (
-            "the logarithm of nll(z) is taken: nll is minus a log-likelihood already",
-            np.log(costs) + beta * kl,
-        ),
-        ("nll(z) is put into an exponential: it is added as it is", np.exp(-costs) + beta * kl),
-        ("nll(z) is taken of the samples in reverse order", nll(z[::-1]) + beta * kl),
-        ("q is taken at (z - mu) / std: it wants z itself", around_z((z - mu) / std)),
-        ("log q - log p counts only the first latent: sum over L", costs + beta * each[..., 0]),
-        ("log q - log p counts only the last latent: sum over L", costs + beta * each[..., -1]),
-        ("log q - log p leaves out the last latent", costs + beta * each[..., :-1].sum(axis=-1)),
-        ("log q - log p leaves out the first latent", costs + beta * each[..., 1:].sum(axis=-1)),
-    ]
-    for axis, over in ((0, "the samples"), (1, "the batch"), (None, "all")):
-        pairs.append((f"log q - log p is averaged over {over}: {own}", costs + beta * spread(kl, axis)))
-        pairs.append((f"nll(z) is averaged over {over}: {own}", spread(costs, axis) + beta * kl))
-    for power in range(2, 17):
-        safe = np.log(np.exp(log_q) + 10.0**-power) - np.log(np.exp(log_p) + 10.0**-power)
-        words = f"about 1e-{power} is added inside the logarithms: log q and log p need none, they are sums"
-        pairs.append((words, costs + beta * safe))
-    return pairs
 
 
 def check_beta(its):
@@ -203,28 +80,11 @@ def check_beta(its):
     z, mu, logvar = example()
     nll = some_nll((B, L))
     got = judging.array("f(z)", made(its, nll, mu, logvar, BETA)(z), (S, B), SIZES)
-    terms = parts(nll, z, mu, logvar)
-    want = terms[0] + BETA * (terms[1] - terms[2])
-    wrong = [*_mistaken(z, nll, mu, logvar, BETA), (_as_found(got, terms), got)]
-    judging.expect("f(z)", got, want, SIZES, wrong=wrong, note="beta = 0.7")
-
-
-def _as_found(got, terms):
-    """What f is a sum of, with its factors by their names where they have one."""
-    matrix = np.stack([*(term.ravel() for term in terms), np.ones(got.size)], axis=1)
-    factors = np.linalg.lstsq(matrix, got.ravel(), rcond=None)[0]
-    if not np.allclose(matrix @ factors, got.ravel(), rtol=1e-8, atol=1e-8):
-        return "f(z) is right at beta = 1 alone: beta multiplies log q - log p, and nothing else"
-    words = ""
-    for factor, term in zip(factors, ("nll(z)", "log q(z)", "log p(z)", ""), strict=True):
-        if abs(factor) < 1e-6:
-            continue
-        size = [name for name, value in BETAS.items() if abs(abs(factor) - value) < 1e-6]
-        size = f"{size[0] if size else f'{abs(factor):.4g}'} "
-        words += (" - " if factor < 0 else " + " if words else "") + (
-            f"{size}{term}".strip() if term else size.strip() or "1"
-        )
-    return f"f(z) is {words}: beta multiplies log q(z) - log p(z), both of them, and nothing else"
+    wrong = slips.listed(z, nll, mu, logvar, BETA)
+    wrong.append((slips.with_beta(got, nll, z, mu, logvar, BETA), got))
+    judging.expect("f(z)", got, reference(nll, z, mu, logvar, BETA), SIZES, wrong=wrong, note="beta = 0.7")
+    got, wrong = made(its, nll, mu, logvar, 0.0)(z), [(slips.ZERO, reference(nll, z, mu, logvar))]
+    judging.expect("f(z)", got, nll(z), SIZES, wrong=wrong, note="beta = 0")
 
 
 def check_again(its):
@@ -233,19 +93,16 @@ def check_again(its):
     nll = some_nll((B, L))
     f = made(its, nll, mu, logvar, BETA)
     rng = np.random.default_rng(33)
-    first = None
+    before = None
     for count in (S, S, 1, B):
         z = rng.normal(-0.2, 1.2, (count, B, L))
-        costs, log_q, log_p = parts(nll, z, mu, logvar)
+        want, wrong = reference(nll, z, mu, logvar, BETA), []
+        if before is not None and count == S:
+            stale, cost = reference(nll, before, mu, logvar, BETA), nll(z) - nll(before)
+            wrong = [(slips.AGAIN_THE_SAME, value) for value in (stale, stale + cost, want - cost)]
         with judging.noted(f"the same f is called again, with another z of shape {z.shape}"):
-            got, want = f(z), costs + BETA * (log_q - log_p)
-            wrong = []
-            if first is not None and count == S:
-                wrong += [(AGAIN_THE_SAME, first[0] + BETA * (first[1] - first[2]))]
-                wrong += [(AGAIN_THE_SAME, first[0] + BETA * (log_q - log_p))]
-                wrong += [(AGAIN_THE_SAME, costs + BETA * (first[1] - first[2]))]
-            judging.expect("f(z)", got, want, {"S": count, "B": B, "L": L}, wrong=wrong)
-            first = first or (costs, log_q, log_p)
+            judging.expect("f(z)", f(z), want, {"S": count, "B": B, "L": L}, wrong=wrong)
+        before = z
 
 
 def check_mean(its):
@@ -279,8 +136,7 @@ def check_far(its):
     want = 0.5 * (z**2 - logvar - distance**2).sum(axis=-1) + 2
     with judging.noted("nll is 2 here; logvar from -40 on, and z up to 60 standard deviations from mu"):
         got = made(its, lambda z: np.full(z.shape[:-1], 2.0), mu, logvar)(z)
-        if np.shape(got) == want.shape and not np.isfinite(np.asarray(got, np.float64)).all():
-            raise Failed(UNDERFLOW, [f"got {np.asarray(got).tolist()}, want {want.tolist()}"])
+        judging.finite(got, want, slips.UNDERFLOW.format("f(z)", "z", "mu"))
         judging.expect("f(z)", got, want, inputs={"logvar": logvar, "the distance (z - mu) / std": distance})
 
 
@@ -290,8 +146,7 @@ def check_ones(its):
     nll = some_nll((1, 1))
     got = made(its, nll, mu, logvar)(z)
     judging.ones("f(z)", got, (1, 1), "z has shape (1, 1, 1)")
-    costs, log_q, log_p = parts(nll, z, mu, logvar)
-    judging.expect("f(z)", got, costs + log_q - log_p, note="z has shape (1, 1, 1)")
+    judging.expect("f(z)", got, reference(nll, z, mu, logvar), note="z has shape (1, 1, 1)")
 
 
 CHECKS = {
@@ -302,133 +157,6 @@ CHECKS = {
     "where a density underflows": check_far,
     "a single latent": check_ones,
 }
-VALUES, WEIGHT, AGAIN, MEAN, FAR, ONES = CHECKS
-
-AGAIN_THE_SAME = (
-    "f uses again what its first call computed: all that depends on z is computed inside f, at every call"
-)
-FITTED = "q's mean and variance are taken from the samples z: they are held at mu and e^logvar"
-UNDERFLOW = (
-    "f(z) is not finite where z is 60 standard deviations from mu: a density is computed, and underflows "
-    "to 0. Subtract logarithms, and never take the logarithm of a density or of q/p"
-)
-
-
-# ------------------------------------------------------------------------------ wrong answers
-
-
-def _log_normal(z, mu, logvar):
-    return -0.5 * (LOG_2PI + logvar + (z - mu) ** 2 * np.exp(-logvar)).sum(axis=-1)
-
-
-def _with(combine):
-    """f(z) = combine(nll, log q, log p, beta, z, mu, logvar), where nll is the function."""
-
-    def elbo_cost(nll, mu, logvar, beta=1.0):
-        def f(z):
-            log_q, log_p = _log_normal(z, mu, logvar), _log_normal(z, 0 * mu, 0 * mu)
-            return combine(nll, log_q, log_p, beta, z, mu, logvar)
-
-        return f
-
-    return {"elbo_cost": elbo_cost}
-
-
-def _closed(mu, logvar):
-    return 0.5 * (mu**2 + np.exp(logvar) - logvar - 1).sum(axis=-1)
-
-
-def _fitted(nll, log_q, log_p, beta, z, mu, logvar):
-    """q taken from the samples themselves."""
-    mean, variance = z.mean(axis=0), z.var(axis=0)
-    return nll(z) + beta * (_log_normal(z, mean, np.log(variance)) - log_p)
-
-
-def _first_z(nll, mu, logvar, beta=1.0):
-    """An f that keeps its first answer."""
-    kept = []
-
-    def f(z):
-        if not kept:
-            kept.append(nll(z) + beta * (_log_normal(z, mu, logvar) - _log_normal(z, 0 * mu, 0 * mu)))
-        return kept[0].copy()
-
-    return f
-
-
-def _from_density(nll, log_q, log_p, beta, z, mu, logvar):
-    return nll(z) + beta * np.log(np.exp(log_q) / np.exp(log_p))
-
-
-WRONG = (
-    Wrong(
-        {"elbo_cost": lambda nll, mu, logvar, beta=1.0: nll(mu) + beta * _closed(mu, logvar)},
-        VALUES,
-        "elbo_cost returns ndarray, expected a function",
-    ),
-    Wrong(
-        _with(lambda nll, log_q, log_p, beta, z, mu, logvar: nll(z)),
-        VALUES,
-        "f(z) is nll(z) alone: log q(z) - log p(z), whose mean is the KL, is missing",
-    ),
-    Wrong(
-        _with(lambda nll, log_q, log_p, beta, z, mu, logvar: beta * (log_q - log_p)),
-        VALUES,
-        "f(z) lacks nll(z): it is a sum of the misfit and of the KL's sample",
-    ),
-    Wrong(
-        _with(lambda nll, log_q, log_p, beta, z, mu, logvar: nll(z) + beta * (log_p - log_q)),
-        VALUES,
-        "log p - log q has the wrong sign: its mean under q is minus the KL, and f is to be minimized",
-    ),
-    Wrong(
-        _with(lambda nll, log_q, log_p, beta, z, mu, logvar: -nll(z) - beta * (log_q - log_p)),
-        VALUES,
-        "f(z) has the opposite sign: this is the ELBO, a gain, and its negative is the cost that is asked",
-    ),
-    Wrong(
-        _with(lambda nll, log_q, log_p, beta, z, mu, logvar: nll(z) - beta * log_p),
-        VALUES,
-        "log q(z) is missing: without it, minimizing f shrinks q to a point, its entropy counts for nothing",
-    ),
-    Wrong(
-        _with(lambda nll, log_q, log_p, beta, z, mu, logvar: nll(z) + beta * _closed(mu, logvar)),
-        VALUES,
-        "the KL stands in closed form, the same at every z: its mean is right, but f has log q(z) - log p(z)",
-    ),
-    Wrong(
-        _with(lambda nll, log_q, log_p, beta, z, mu, logvar: nll(mu) + beta * (log_q - log_p)),
-        VALUES,
-        "nll is taken at mu and not at z: f(mu) is no mean of f, and no sample of it",
-    ),
-    Wrong(
-        _with(_fitted),
-        VALUES,
-        FITTED,
-    ),
-    Wrong(
-        _with(lambda nll, log_q, log_p, beta, z, mu, logvar: nll(z) + (log_q - log_p)),
-        WEIGHT,
-        "f(z) does not change with beta: it multiplies log q - log p",
-    ),
-    Wrong(
-        _with(lambda nll, log_q, log_p, beta, z, mu, logvar: beta * nll(z) + (log_q - log_p)),
-        WEIGHT,
-        "beta multiplies nll(z): it is the weight of the KL's two terms, log q - log p",
-    ),
-    Wrong(
-        _with(lambda nll, log_q, log_p, beta, z, mu, logvar: nll(z) + beta * log_q - log_p),
-        WEIGHT,
-        "beta multiplies log q alone: put log q - log p into brackets",
-    ),
-    Wrong(
-        {"elbo_cost": _first_z},
-        AGAIN,
-        AGAIN_THE_SAME,
-    ),
-    Wrong(_with(_from_density), FAR, UNDERFLOW),
-)
-
 
 EXERCISE = Exercise(
     lesson=3,

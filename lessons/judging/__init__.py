@@ -20,6 +20,7 @@ from .judge import (
     evidence,
     expect,
     expect_all,
+    finite,
     in_order,
     in_single,
     noted,
@@ -27,7 +28,7 @@ from .judge import (
     rather,
     values,
 )
-from .mistakes import MIXED, mistaken, mixes, over_samples, reductions
+from .mistakes import MIXED, deaf, mistaken, mixes, or_else, over_samples, reductions, small_numbers
 from .terms import sum_of_terms
 
 __all__ = [
@@ -39,9 +40,11 @@ __all__ = [
     "array",
     "biased",
     "close",
+    "deaf",
     "evidence",
     "expect",
     "expect_all",
+    "finite",
     "fits",
     "in_order",
     "in_single",
@@ -49,10 +52,12 @@ __all__ = [
     "mixes",
     "noted",
     "ones",
+    "or_else",
     "over_samples",
     "rather",
     "reductions",
     "signature",
+    "small_numbers",
     "stopped",
     "sum_of_terms",
     "values",

@@ -51,13 +51,13 @@ class Judged:
         return runs[0]
 
     def _call(self, name, function, args, options):
-        again = [copied(a) for a in args]
+        twins = [copied(a) for a in args]
         result = self._once(name, function, args, options)
-        if not same(result, self._once(name, function, again, options)):
-            raise Failed(
-                f"{name} gives another answer when it is called again with the same arguments: it draws "
-                "noise, or keeps something from the call before"
-            )
+        if not same(result, self._once(name, function, twins, options)):
+            again = f"{name} gives another answer when it is called again with the same arguments"
+            if name.endswith("_backward"):
+                raise Failed(f"the noise was drawn again in the backward pass: {again}")
+            raise Failed(f"{again}: it draws noise, or keeps something from the call before")
         return result
 
     def _once(self, name, function, args, options):
@@ -132,6 +132,8 @@ def _about_shapes(message):
         return ". The inner sizes of a product must be equal: is a transpose missing, or the order wrong?"
     if "truth value of an array" in message:
         return ". An `if` decides once for the whole array; np.where decides for every entry"
+    if "complex" in message:
+        return ". An array of floats has no place for an imaginary part: take x.astype(complex)"
     if "Python scalar" in message:
         return ". The functions of `math` take one number; those of NumPy take arrays"
     return ""

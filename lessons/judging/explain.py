@@ -97,9 +97,10 @@ def _ratio(got, want, sizes):
     names = ratio_names(ratio, numbers, 1e-6)
     if not names and got.size == 1:
         return None  # of one number any ratio is constant
-    words = ratio_words(names[0], numbers) if names else f"constant ratio {ratio:.6g}"
+    words = ratio_words(names[0], numbers) if names else f"constant ratio {abs(ratio):.6g}"
     article = "a" if words.startswith("constant") else "the"
-    return f"has {article} {words} to what it should be, everywhere"
+    sign = "the wrong sign and " if ratio < 0 else ""
+    return f"has {sign}{article} {words} to what it should be, everywhere"
 
 
 def _offset(got, want):
@@ -124,7 +125,8 @@ def _cut(got, want):
 def _times(got, want, inputs):
     """A factor of an input that is one too many."""
     for key, value in inputs.items():
-        fit = value.ndim <= got.ndim and np.broadcast_shapes(value.shape, got.shape) == got.shape
+        ends = zip(value.shape[::-1], got.shape[::-1], strict=False)
+        fit = value.ndim <= got.ndim and all(v in (1, g) for v, g in ends)
         if not fit or not value.all():
             continue
         with np.errstate(all="ignore"):

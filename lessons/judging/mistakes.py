@@ -1,8 +1,11 @@
 """What known mistakes would give, as pairs (sentence, value): hypotheses for `expect`."""
 
+import contextlib
+
 import numpy as np
 
 from .calls import copied
+from .exercise import Failed
 
 
 def mistaken(wrong, name, *args):
@@ -40,6 +43,11 @@ def reductions(name, each, what):
     pairs += [(running, np.cumsum(total, axis=axis)) for axis in range(-1, -1 - total.ndim, -1)]
     shared = f"{name} is the sum over the whole batch, repeated: it is one number for each datum"
     return [*pairs, (shared, np.broadcast_to(total.sum(), total.shape))]
+
+
+def small_numbers(words, value):
+    """Pairs (sentence, value(small)) of 1e-2 to 1e-16, as they are added for safety; {} in words is which."""
+    return [(words.format(f"1e-{power}"), value(10.0**-power)) for power in range(2, 17)]
 
 
 def over_samples(name, value, many, shared):
@@ -98,3 +106,26 @@ MIXED = (
     "the "
     "batch inside, or the wrong axis taken?"
 )
+
+DEAF = (
+    "{} does not change when eps changes: its noise is not the one passed in, but drawn with a fixed seed or "
+    "kept from another call"
+)
+
+
+def deaf(name, function, eps):
+    """A sentence, if a function of the noise gives the same for other noise; else None."""
+    return DEAF.format(name) if np.array_equal(function(eps), function(np.cos(3 * eps))) else None
+
+
+@contextlib.contextmanager
+def or_else(*reasons):
+    """Where a failure inside has no known cause, say the first of `reasons`: () -> a sentence or None."""
+    try:
+        yield
+    except Failed as failed:
+        guessed = not failed.known or "is wrong only where" in failed.sentence
+        sentence = next((words for reason in reasons if (words := reason())), None) if guessed else None
+        if not sentence:
+            raise
+        raise Failed(sentence, failed.details) from None

@@ -56,6 +56,8 @@ log1p(exp(abs(a)))  # log(1 + e^|a|): the exponent must know the sign of a
 maximum(a, 0) + log1p(exp(a))  # max(a, 0) + log(1 + e^a), a twice where it is positive: it is -|a|
 a + log1p(exp(-abs(a)))  # a + log(1 + e^-|a|): the large part is max(a, 0), not a
 maximum(a, 0) - log1p(exp(-abs(a)))  # max(a, 0) - log(1 + e^-|a|): the small part is added
+where(a > 5, a, softplus(a))  # a itself above 5: log(1 + e^-a), the small part, is not yet nothing there
+where(a > 10, a, softplus(a))  # a itself above 10: log(1 + e^-a), the small part, is not yet nothing there
 log(abs(exp(a) - 1))  # log(e^a - 1): that is the way back, from y to a
 1 + exp(a)  # 1 + e^a: the log is missing
 log1p(1 + exp(a))  # log1p(1 + e^a): log1p adds a 1 of its own
@@ -198,7 +200,7 @@ WRONG = (
     ),
     _forward(DISTANT, "tanh", "sinh(a) / (exp(a) - sinh(a))", "tanh(-800) is nan, and should be -1"),
     _forward(DISTANT, "tanh", "2 * sigmoid(2 * a) - 1", "tanh(1e-12) is 1.00009e-12, and should be 1e-12"),
-    _forward(SHAPES, "softplus", "where(a > 10, a, softplus(a))", "wrong only where a is above about 9.9"),
+    _forward(SHAPES, "softplus", "where(a > 10, a, softplus(a))", "y of softplus is a itself above 10"),
     _backward(SLOPE, "tanh", "dy * (1 - tanh(y)**2)", "taken as 1 - tanh(y)^2: y is tanh(a) already"),
     _backward(SLOPE, "sigmoid", "y * (1 - y)", "da of sigmoid is not multiplied by dy"),
     _backward(SLOPE, "softplus", "dy * sigmoid(y)", "taken as sigmoid(y): it is sigmoid(a)"),

@@ -12,7 +12,10 @@ from .samples import cost_of, plus, sample, slope_of
 #   d E_q[f] = (d E_q[f] with the parameters in log q held) + beta E_q[d log q]
 # The last term is the mean of the score: zero. What is left of an estimator without it has the same mean.
 def elbo_cost(nll, mu, logvar, beta=1.0):
-    """f(z) = nll(z) + beta (log q(z) - log N(z; 0, I)), q's parameters held: (S, B, L) -> (S, B), nats."""
+    """f(z) = nll(z) + beta (log q(z) - log N(z; 0, I)), q's parameters held: the function f, in nats.
+
+    nll, and f like it: z (S, B, L) -> (S, B). mu, logvar (B, L).
+    """
     zero = np.zeros_like(mu)
 
     def f(z):

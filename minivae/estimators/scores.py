@@ -12,8 +12,9 @@ from .samples import cost_of, pair_mean, sample
 # The score has mean zero, so a baseline that knows nothing of z changes the variance and not the mean:
 #   d = (f(z) - baseline) * dlogq(z)
 def score_function(f, mu, logvar, eps, baseline=0.0):
-    """REINFORCE, the log-derivative trick: (f(z) - baseline) * score(z) -> dmu, dlogvar.
+    """REINFORCE, the log-derivative trick: (f(z) - baseline) * score(z) -> dmu, dlogvar (S, B, L).
 
+    f: z (S, B, L) -> (S, B); mu, logvar (B, L); eps (S, B, L), or (B, L) for one sample.
     baseline: a number, an array (B,), or a pair of arrays (B, L), one for mu and one for logvar. It must not
     have been made from this eps. (Williams 1992; Glynn 1990)
     """
@@ -33,9 +34,10 @@ def score_function_antithetic(f, mu, logvar, eps):
 #   f_s - 1/(S-1) sum_{t != s} f_t  =  S/(S-1) (f_s - 1/S sum_t f_t)
 # Without the factor, f_s would stand in its own baseline and the mean come out at (1 - 1/S) of the gradient.
 def leave_one_out(f, mu, logvar, eps):
-    """The score function, each sample's baseline being the mean cost of the others -> dmu, dlogvar.
+    """The score function, each sample's baseline the mean cost of the others -> dmu, dlogvar (S, B, L).
 
-    Unbiased, for S of at least 2. The S samples depend on each other: to see its variance, repeat all S.
+    f: z (S, B, L) -> (S, B); mu, logvar (B, L); eps (S, B, L), S at least 2. Unbiased. The S samples depend
+    on each other: to see its variance, repeat all S.
     (Mnih and Rezende 2016; Kool et al. 2019: "RLOO")
     """
     z, _ = sample(mu, logvar, eps)  # (S, B, L)
@@ -78,6 +80,7 @@ def mean_baseline(f, mu, logvar, eps):
 def optimal_baseline(f, mu, logvar, eps):
     """The constant that leaves the least variance, E[f s^2] / E[s^2] -> (B, L) for mu, (B, L) for logvar.
 
+    s is the score, and both means are over the samples. f: z (S, B, L) -> (S, B); mu, logvar (B, L).
     Estimated from `eps`; for `score_function` on *other* noise, or the mean is no longer the gradient.
     (Weaver and Tao 2001; Greensmith et al. 2004)
     """

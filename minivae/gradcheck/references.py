@@ -53,9 +53,9 @@ def central_slope(f, x, v, start=0.1):
 def complex_step(f, x):
     """The gradient of f at x, exact to rounding: Im f(x + ih e_i) / h at every coordinate.
 
-    f(x) -> number, real-analytic and built from `ops` (see the list of what is in formulas: exp, log, tanh,
-    sqrt, powers, @, np.maximum and np.where on .real are; np.abs, np.linalg.norm, np.vdot and conjugates are
-    not, and give 0 without a word: `check` finds that out). x any shape -> gradient of that shape.
+    f(x) -> number, analytic in x: exp, log, tanh, sqrt, powers, @, np.maximum and np.where on .real are;
+    np.abs, np.linalg.norm, np.vdot and conjugates are not, and give 0 without a word (`check` finds that
+    out). x any shape -> gradient of that shape.
     """
     x = np.asarray(x, np.float64)
     return np.array([complex_slope(f, x, v).value for v in coordinates(x.shape)]).reshape(x.shape)
