@@ -8,12 +8,19 @@ from minivae import gradcheck, ops
 
 from .. import judging
 from ..judging import Exercise, Failed
-from ..slips.activation_forward import TEXTBOOK, WRONG, mistaken_derivatives, mistaken_outputs
+from ..slips.activation_forward import (
+    TEXTBOOK,
+    WRONG,
+    cause_far,
+    mistaken_derivatives,
+    mistaken_outputs,
+    slope_far,
+)
 
 B, N = 11, 3
 SIZES = {"B": B, "n": N}
 
-# where they are not: a -> y
+# far from 0, and at it: a -> y
 TINY = math.exp(-40)
 FAR = {
     "identity": {-800.0: -800.0, 1e-30: 1e-30, 800.0: 800.0},
@@ -87,7 +94,7 @@ def check_far(its):
         got = entries(f"y of {activation}", its.activation_forward(a, activation), a.shape)
         for at, y, right in zip(a[0], got[0], want, strict=True):
             if not _near(y, right):
-                cause = _cause_far(activation, at, y, right)
+                cause = cause_far(activation, at, y, right)
                 raise Failed(f"{activation}({at:g}) is {y:.6g}, and should be {right:.6g}: {cause}")
 
 
@@ -101,26 +108,6 @@ def entries(name, got, shape):
 def _near(got, want):
     """Equal to nine digits of its own, or to five where the result is in single precision."""
     return bool(abs(got - want) <= (2e-5 if np.float32(got) == got else 1e-9) * abs(want))
-
-
-def _cause_far(activation, a, y, right):
-    large = f"e^{abs(a):g}"
-    if np.isinf(y):
-        if activation == "softplus":
-            return f"{large} overflows. Take the large part out: max(a, 0) + log(1 + e^-|a|)"
-        return f"{large} overflows"
-    if np.isnan(y):
-        safe = "np.tanh is safe" if activation == "tanh" else "only e^-|a| is safe for every a"
-        return f"{large} overflows, and inf / inf or inf - inf is nan; {safe}"
-    if activation == "tanh" and 0 < a < 1:
-        return "digits are lost where numbers near 1 are subtracted; np.tanh keeps them"
-    if right and y == 0 and activation == "softplus":
-        return "1 + e^-40 rounds to 1, and the log of 1 is 0. np.log1p(t) is log(1 + t) with all digits"
-    if right and y == 0 and activation == "sigmoid":
-        return "digits are lost where numbers near 1 are subtracted; t / (1 + t) with t = e^-|a| keeps them"
-    if activation == "relu" and a == 0:
-        return "a itself passes where it is positive, and 0 stands everywhere else"
-    return "is something clipped, rounded, or a small number added for safety?"
 
 
 def check_backward(its):
@@ -173,16 +160,7 @@ def check_backward_far(its):
             got = entries(f"da of {activation}", got, y.shape)
             for at, value, up, right in zip(y.flat, got.flat, dy.flat, (dy * slope).flat, strict=True):
                 if not _near(value, right):
-                    raise Failed(_words_far(activation, at, value, up, right))
-
-
-def _words_far(activation, y, got, dy, right):
-    head = f"da of {activation} at y = {y:.6g}, dy = {dy:.6g} is {got:.6g}, and should be {right:.6g}"
-    if activation == "relu" and y == 0:
-        return f"{head}: y is 0 for every a <= 0, so the slope there is 0; ask y > 0, not y >= 0"
-    if right and got == 0 and activation == "softplus":
-        return f"{head}: e^-y rounds to 1, and 1 - e^-y to 0. -np.expm1(-y) is 1 - e^-y with all digits"
-    return f"{head}: is something clipped, divided by 0 or overflowing?"
+                    raise Failed(slope_far(activation, at, value, up, right))
 
 
 CHECKS = {

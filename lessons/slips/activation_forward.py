@@ -89,6 +89,27 @@ def mistaken_outputs(activation, a):
     return [*found, (f"{name} the derivative of {activation}, not its value", slope)]
 
 
+def cause_far(activation, a, y, right):
+    """Why y of one a, far from 0 or at it, is not the right one."""
+    large = f"e^{abs(a):g}"
+    if np.isinf(y):
+        if activation == "softplus":
+            return f"{large} overflows. Take the large part out: max(a, 0) + log(1 + e^-|a|)"
+        return f"{large} overflows"
+    if np.isnan(y):
+        safe = "np.tanh is safe" if activation == "tanh" else "only e^-|a| is safe for every a"
+        return f"{large} overflows, and inf / inf or inf - inf is nan; {safe}"
+    if activation == "tanh" and 0 < a < 1:
+        return "digits are lost where numbers near 1 are subtracted; np.tanh keeps them"
+    if right and y == 0 and activation == "softplus":
+        return "1 + e^-40 rounds to 1, and the log of 1 is 0. np.log1p(t) is log(1 + t) with all digits"
+    if right and y == 0 and activation == "sigmoid":
+        return "digits are lost where numbers near 1 are subtracted; t / (1 + t) with t = e^-|a| keeps them"
+    if activation == "relu" and a == 0:
+        return "a itself passes where it is positive, and 0 stands everywhere else"
+    return "is something clipped, rounded, or a small number added for safety?"
+
+
 # ------------------------------------------------------------------------------ what the slope may have been
 
 ANY = table("""
@@ -153,6 +174,16 @@ def mistaken_derivatives(activation, dy, y, slope):
         (f"{name} has y where dy belongs: the derivative is multiplied by dy", y * slope),
         (f"{name}: dy and y are exchanged", y * slope_from_output(activation, dy)),
     ]
+
+
+def slope_far(activation, y, got, dy, right):
+    """A sentence about da where a unit is saturated."""
+    head = f"da of {activation} at y = {y:.6g}, dy = {dy:.6g} is {got:.6g}, and should be {right:.6g}"
+    if activation == "relu" and y == 0:
+        return f"{head}: y is 0 for every a <= 0, so the slope there is 0; ask y > 0, not y >= 0"
+    if right and got == 0 and activation == "softplus":
+        return f"{head}: e^-y rounds to 1, and 1 - e^-y to 0. -np.expm1(-y) is 1 - e^-y with all digits"
+    return f"{head}: is something clipped, divided by 0 or overflowing?"
 
 
 # ------------------------------------------------------------------------------ wrong answers
