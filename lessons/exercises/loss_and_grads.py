@@ -10,7 +10,7 @@ from minivae.bugs.bug import away_from_zero
 from .. import judging
 from ..judging import Exercise, Failed
 from ..judging.walks import cause
-from ..slips.loss_and_grads import BACKWARD_SLIPS, FORWARD_SLIPS, KEYS, TERMS, WRONG, values_of
+from ..slips.loss_and_grads import BACKWARD_SLIPS, FORWARD_SLIPS, KEYS, TERMS, WRONG, repeated, values_of
 
 B, D, H, L = 5, 11, 7, 3
 SIZES = {"B": B, "D": D, "H": H, "L": L}
@@ -62,7 +62,7 @@ def results(its, model, x, eps, *beta):
     except Failed as failed:
         if "another answer" not in failed.sentence:
             raise
-        words = _repeated(its.raw("loss_and_grads"), model, x, eps, *beta)
+        words = repeated(its.raw("loss_and_grads"), model, x, eps, *beta)
         raise Failed(words or failed.sentence) from None
     terms, grads = judging.values("loss_and_grads", result, ("terms", "grads"))
     if all(hasattr(terms, name) for name in TERMS):
@@ -77,20 +77,6 @@ def results(its, model, x, eps, *beta):
     return {name: float(np.asarray(terms[name])) for name in TERMS}, grads
 
 
-def _repeated(function, *arguments):
-    """What changes from call to call; "" where that cannot be told."""
-    try:
-        (first, one), (second, two), (_, three) = (function(*arguments) for _ in range(3))
-        added = all(judging.close(three[key] - two[key], two[key] - one[key]) for key in KEYS)
-        if list(first) != list(second):
-            return "the loss changes from call to call: noise is drawn inside. eps is passed in, take that"
-    except Exception:  # it was only asked again, and may fail in any way
-        return ""
-    if added:
-        return "each call adds to the gradients of the call before: begin with new arrays every time"
-    return "the noise was drawn again on the way back: grads change from call to call, and the loss does not"
-
-
 def check_terms(its):
     """loss, nll and kl at three betas, one of them the default."""
     model, x, eps = example()
@@ -99,16 +85,17 @@ def check_terms(its):
         got, _ = results(its, model, x, eps, *([beta] if beta else []))
         want = forward(model.params, x, eps, weight)
         if not all(judging.close(got[name], want[name]) for name in TERMS):
-            numbers = ", ".join(f"{name} {got[name]:.6g} (want {want[name]:.6g})" for name in TERMS)
-            _explain(FORWARD_SLIPS, TERMS, (model.params, x, eps, weight), got, want, [numbers], note)
+            _explain(FORWARD_SLIPS, TERMS, (model.params, x, eps, weight), got, want, note)
     if results(its, model, x, eps)[0]["nll"] == results(its, model, x, -eps)[0]["nll"]:
         raise Failed("nll is the same for any eps: the noise is not taken from the argument")
 
 
-def _explain(slips, names, given, got, want, evidence, note=""):
+def _explain(slips, names, given, got, want, note=""):
     """Raise Failed about the first wrong result: two exchanged, what a slip would give, or what looks so."""
     wrong = [name for name in names if not judging.close(got[name], want[name])]
     first = wrong[0]
+    evidence = [f"{first}: {line}" for line in judging.evidence(got[first], want[first])]
+    evidence.append(f"wrong, in this order: {', '.join(wrong)}")
     taken = {a: b for a in wrong for b in wrong if judging.close(got[a], want[b])}
     if len(taken) == len(wrong):
         order = "the order of the terms is (loss, nll, kl)" if names == TERMS else "two names are exchanged"
@@ -153,10 +140,7 @@ def check_gradients(its):
             other = results(its, model, x, -eps, beta)[1]
             if all(np.array_equal(grads[key], other[key]) for key in KEYS):
                 raise Failed("the derivatives are the same for any eps: other noise is used on the way back")
-            wrong = [key for key in KEYS if not judging.close(grads[key], want[key])]
-            evidence = [f"{wrong[0]}: {line}" for line in judging.evidence(grads[wrong[0]], want[wrong[0]])]
-            evidence.append(f"wrong, from the end on: {', '.join(wrong)}")
-            _explain(BACKWARD_SLIPS, tuple(KEYS), (model.params, x, eps, beta), grads, want, evidence)
+            _explain(BACKWARD_SLIPS, tuple(KEYS), (model.params, x, eps, beta), grads, want)
 
 
 def check_far(its):
@@ -183,9 +167,7 @@ def check_batches(its):
     """A batch of one after a batch of five: nothing is kept from it, and no size taken for granted."""
     model, x, eps = example(73, Kept)
     for n in (B, 1):
-        with judging.noted(
-            f"a batch of {n}, of a model that has seen others: is something kept, or B written in?"
-        ):
+        with judging.noted(f"a batch of {n}, after others: is something kept, or B written in?"):
             _exact(its, model, x[-n:], eps[-n:])
 
 

@@ -3,7 +3,7 @@
 The walk is a table of lines as a learner would write them; a slip is some of these lines written differently.
 """
 
-from ..judging import Wrong
+from ..judging import Wrong, close
 from ..judging.walks import lines, table, walk
 
 TERMS = ("nll", "kl", "loss")  # in the order in which one follows from the other
@@ -68,16 +68,13 @@ logits = g @ Wo  # the output's bias is missing
 std = exp(logvar)  # z has std = exp(logvar): that is the variance, and std = exp(0.5 * logvar)
 std = logvar  # z takes logvar itself for the standard deviation: std = exp(0.5 * logvar)
 std = exp(-0.5 * logvar)  # z has std = exp(-0.5 * logvar), its reciprocal: the sign in the exponent is wrong
-std = 0.5 * exp(logvar)  # z has std = 0.5 * exp(logvar): the 0.5 stands inside, std = exp(0.5 * logvar)
 z = mu  # z is mu: the noise std * eps is not added
 z = mu + eps  # z is mu + eps: the noise is not multiplied by std
 z = mu + std  # z is mu + std: eps is missing
 z = mu - std * eps  # z is mu - std * eps: the noise is added
-z = std * eps  # z is std * eps: mu is missing
 z = logvar + exp(0.5 * mu) * eps  # z has mu and logvar exchanged
 kl = kl_b.sum()  # kl is summed over the batch: it is the mean over the data, of sums over latents
 kl = kl_b.mean() / L  # kl is averaged over the L latents: independent latents add their divergences: a sum
-nll = nll_b.sum(); kl = kl_b.sum()  # nll and kl are summed over the batch: both are means over the data
 kl = 2 * kl_b.mean()  # kl is twice what it should be: the 1/2 of the Gaussian's exponent is missing
 kl = -kl_b.mean()  # kl has the opposite sign: a divergence is never negative
 kl = beta * kl_b.mean(); loss = nll + kl  # kl has beta in it already: beta stands in loss = nll + beta * kl
@@ -91,11 +88,9 @@ kl_b = 0.5 * ((mu**2 + 1) / exp(logvar) + logvar - 1).sum(axis=1)  # kl is KL(p 
 loss = nll + kl  # loss is nll + kl: beta is missing
 loss = beta * nll + kl  # loss is beta * nll + kl: beta is the weight of the KL
 loss = beta * (nll + kl)  # loss is beta * (nll + kl): beta is the weight of the KL alone
-loss = (1 - beta) * nll + beta * kl  # loss is (1 - beta) * nll + beta * kl: nll has the weight 1
 loss = nll - beta * kl  # loss is nll - beta * kl: the KL is paid for, so it is added
 loss = -nll - beta * kl  # loss is the ELBO: it is made small, so it is minus the ELBO
 loss = nll  # loss is nll alone: beta * kl is missing
-loss = (nll + beta * kl) / B  # loss is divided by B once more: nll and kl are means already
 """)
 
 BACKWARD_SLIPS = table("""
@@ -118,7 +113,6 @@ logvar_z = -dz * 0.5 * std * eps  # dlogvar has the wrong sign on the way throug
 logvar_kl = dkl * (exp(logvar) - 1)  # dlogvar lacks a half in the kl: it is 1/2 (e^logvar - 1)
 logvar_kl = dkl * 0.5 * exp(logvar)  # dlogvar lacks the -1 in the kl: it is 1/2 (e^logvar - 1)
 logvar_kl = dkl * 0.5 * (1 - exp(logvar))  # dlogvar has the wrong sign in the kl: it is 1/2 (e^logvar - 1)
-logvar_kl = dkl * (std - 1 / std)  # dlogvar has std - 1 / std in the kl: that is the derivative by std
 logvar_kl = dkl * 0.5 * (std - 1)  # dlogvar has std for the variance in the kl: it is 1/2 (e^logvar - 1)
 logvar_kl = dkl * 0.5 * (1 - exp(-logvar))  # dlogvar has 1 - e^-logvar for e^logvar - 1 in the kl
 logvar_kl = 0.5 * (exp(logvar) - 1) / B  # dlogvar lacks beta in the kl
@@ -140,7 +134,6 @@ dkl = beta  # the way back of the kl lacks 1/B: the loss is a mean over the batc
 dnll = 1.0  # the way back of the nll lacks 1/B: the loss is a mean over the batch
 dnll = 1.0; dkl = beta  # every derivative is B times too large: the loss is a mean, so 1/B goes back from it
 dnll = 2 / B; dkl = 2 * beta / B  # every derivative is twice what it should be
-dnll = 0.5 / B; dkl = 0.5 * beta / B  # every derivative is half of what it should be
 dnll = 1 / B**2; dkl = beta / B**2  # every derivative has 1/B twice: the loss has it once
 dnll = 1 / (B * D)  # the way back of the nll is averaged over the D pixels: the nll is a sum over them
 dnll = 1 / D; dkl = beta / D  # every derivative is divided by D, where B belongs
@@ -155,6 +148,14 @@ dlogits = 2 * dnll * (p - x)  # dlogits is twice what it should be: sigmoid(logi
 slope_g = 1.0  # the decoder's tanh is skipped on the way back: dg is multiplied by 1 - g^2
 slope_h = 1.0  # the encoder's tanh is skipped on the way back: dh is multiplied by 1 - h^2
 slope_h = 1 - g**2  # the encoder's tanh has the decoder's derivative
+slope_g = 1 - tanh(g)**2  # the derivative of the decoder's tanh is 1 - tanh(y)^2, and y is tanh(a) already
+slope_h = 1 - tanh(h)**2  # the derivative of the encoder's tanh is 1 - tanh(y)^2, and y is tanh(a) already
+slope_g = 1 - g  # the derivative of the decoder's tanh is 1 - y: it is 1 - y^2
+slope_h = 1 - h  # the derivative of the encoder's tanh is 1 - y: it is 1 - y^2
+slope_g = g * (1 - g)  # the derivative of the decoder's tanh is y (1 - y), that of sigmoid: it is 1 - y^2
+slope_h = h * (1 - h)  # the derivative of the encoder's tanh is y (1 - y), that of sigmoid: it is 1 - y^2
+slope_g = 1.0 * (g > 0)  # the derivative of the decoder's tanh is that of relu: it is 1 - y^2
+slope_h = 1.0 * (h > 0)  # the derivative of the encoder's tanh is that of relu: it is 1 - y^2
 slope_g = 1.0; slope_h = 1.0  # both tanh are skipped on the way back: dy is multiplied by 1 - y^2
 dmu = (mu_z + mu_kl) * (1 - mu**2)  # mu goes back through a tanh that is not there: the heads are linear
 dmu = logvar_z + logvar_kl; dlogvar = mu_z + mu_kl  # dmu and dlogvar are exchanged
@@ -163,7 +164,6 @@ dh = dlogvar @ Wl.T  # the encoder gets its derivative through logvar alone: h g
 dh = 0.5 * (dmu @ Wm.T + dlogvar @ Wl.T)  # the encoder gets the mean of its two heads' parts: they add
 dh = dmu @ Wm.T - dlogvar @ Wl.T  # the encoder gets logvar's part subtracted: its two heads' parts add
 dh = (dmu + dlogvar) @ Wm.T  # the encoder gets both parts through mu's weights
-dh = mu_z @ Wm.T + dlogvar @ Wl.T  # the encoder gets mu's part without the kl
 dh = dmu @ Wl.T + dlogvar @ Wm.T  # the encoder gets mu's part through logvar's weights, and vice versa
 dh = mu_z @ Wm.T + logvar_z @ Wl.T  # the encoder gets what comes through z alone, without the kl
 dWe = x.T @ dh  # encoder1.W is made of dh: on the way to it dh is multiplied by 1 - h^2
@@ -172,8 +172,6 @@ dWd = z.T @ dg  # decoder1.W is made of dg: on the way to it dg is multiplied by
 dbd = dg.sum(axis=0)  # decoder1.b is made of dg: on the way to it dg is multiplied by 1 - g^2
 dbl = dmu.sum(axis=0)  # logvar.b is made of dmu: it is the sum of dlogvar
 dWd = mu.T @ da  # the decoder's derivative is made with mu, where z went in
-dWo = (z @ Wd + bd).T @ dlogits  # the output's derivative is made with the decoder's unit before its tanh
-dWo = h.T @ dlogits  # the output's derivative is made with the encoder's h for g
 dWm = g.T @ dmu; dWl = g.T @ dlogvar  # the heads' derivatives are made with the decoder's g for h
 """)
 
@@ -183,20 +181,6 @@ BACKWARD_SLIPS += [
     ("; ".join(line.replace("sum", "mean") for line in BIASES), f"the derivatives of the biases {AVERAGED}"),
     ("; ".join(f"{line} / B" for line in WEIGHTS), f"the derivatives of the weights {AVERAGED}"),
 ]
-for slope, words in {
-    "1 - tanh({y})**2": "1 - tanh(y)^2: y is tanh(a) already",
-    "1 - {a}**2": "1 - a^2, with what went into the tanh: it is 1 - y^2",
-    "1 - {y}": "1 - y: it is 1 - y^2",
-    "{y} * (1 - {y})": "y (1 - y), that of sigmoid: tanh's is 1 - y^2",
-    "({y} > 0)": "1 where y > 0, that of relu: tanh's is 1 - y^2",
-}.items():
-    decoder = "slope_g = " + slope.format(y="g", a="(z @ Wd + bd)")
-    encoder = "slope_h = " + slope.format(y="h", a="(x @ We + be)")
-    BACKWARD_SLIPS += [
-        (f"{decoder}; {encoder}", f"the derivative of tanh is taken as {words}"),
-        (decoder, f"the derivative of the decoder's tanh is taken as {words}"),
-        (encoder, f"the derivative of the encoder's tanh is taken as {words}"),
-    ]
 
 
 def values_of(params, x, eps, beta, *slips):
@@ -205,6 +189,20 @@ def values_of(params, x, eps, beta, *slips):
     given |= {"x": x, "eps": eps, "beta": beta, "B": len(x), "D": x.shape[1], "L": eps.shape[1]}
     values = walk(WALK, given, *slips)
     return values | {key: values[f"d{short}"] for key, short in KEYS.items()}
+
+
+def repeated(function, *arguments):
+    """What changes from call to call; "" where that cannot be told."""
+    try:
+        (first, one), (second, two), (_, three) = (function(*arguments) for _ in range(3))
+        added = all(close(three[key] - two[key], two[key] - one[key]) for key in KEYS)
+        if list(first) != list(second):
+            return "the loss changes from call to call: noise is drawn inside. eps is passed in, take that"
+    except Exception:  # it was only asked again, and may fail in any way
+        return ""
+    if added:
+        return "each call adds to the gradients of the call before: begin with new arrays every time"
+    return "the noise was drawn again on the way back: grads change from call to call, and the loss does not"
 
 
 # ------------------------------------------------------------------------------ wrong answers
