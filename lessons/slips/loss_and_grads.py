@@ -75,6 +75,7 @@ z = mu - std * eps  # z is mu - std * eps: the noise is added
 z = logvar + exp(0.5 * mu) * eps  # z has mu and logvar exchanged
 kl = kl_b.sum()  # kl is summed over the batch: it is the mean over the data, of sums over latents
 kl = kl_b.mean() / L  # kl is averaged over the L latents: independent latents add their divergences: a sum
+nll = nll_b.sum(); kl = kl_b.sum()  # nll and kl are summed over the batch: both are means over the data
 kl = 2 * kl_b.mean()  # kl is twice what it should be: the 1/2 of the Gaussian's exponent is missing
 kl = -kl_b.mean()  # kl has the opposite sign: a divergence is never negative
 kl = beta * kl_b.mean(); loss = nll + kl  # kl has beta in it already: beta stands in loss = nll + beta * kl
@@ -163,6 +164,7 @@ dh = dmu @ Wm.T  # the encoder gets its derivative through mu alone: h goes into
 dh = dlogvar @ Wl.T  # the encoder gets its derivative through logvar alone: h goes into both heads, which add
 dh = 0.5 * (dmu @ Wm.T + dlogvar @ Wl.T)  # the encoder gets the mean of its two heads' parts: they add
 dh = dmu @ Wm.T - dlogvar @ Wl.T  # the encoder gets logvar's part subtracted: its two heads' parts add
+dh = mu_z @ Wm.T + dlogvar @ Wl.T  # the encoder gets mu's part without the kl
 dh = (dmu + dlogvar) @ Wm.T  # the encoder gets both parts through mu's weights
 dh = dmu @ Wl.T + dlogvar @ Wm.T  # the encoder gets mu's part through logvar's weights, and vice versa
 dh = mu_z @ Wm.T + logvar_z @ Wl.T  # the encoder gets what comes through z alone, without the kl
@@ -172,6 +174,7 @@ dWd = z.T @ dg  # decoder1.W is made of dg: on the way to it dg is multiplied by
 dbd = dg.sum(axis=0)  # decoder1.b is made of dg: on the way to it dg is multiplied by 1 - g^2
 dbl = dmu.sum(axis=0)  # logvar.b is made of dmu: it is the sum of dlogvar
 dWd = mu.T @ da  # the decoder's derivative is made with mu, where z went in
+dWo = h.T @ dlogits  # the output's derivative is made with the encoder's h for g
 dWm = g.T @ dmu; dWl = g.T @ dlogvar  # the heads' derivatives are made with the decoder's g for h
 """)
 
