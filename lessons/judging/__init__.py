@@ -7,6 +7,8 @@ terms      a result as a sum of named terms
 explain    why values are wrong
 mistakes   what known mistakes would give
 judge      hold a result to its reference: the face of all this
+walks      a computation as lines of text, and slips in it
+luck       noise that is off by a chosen number of standard errors
 """
 
 from .calls import Judged, signature, stopped
