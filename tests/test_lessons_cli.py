@@ -8,6 +8,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -159,7 +160,7 @@ def test_watch_checks_again_when_the_file_is_saved(tmp_path, capsys, monkeypatch
         if len(seen) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr(cli, "time", SimpleNamespace(sleep=sleep, strftime=time.strftime))
     assert lessons(tmp_path, "watch", NUMBER) == 130
     told = capsys.readouterr().out
     assert told.index("the 1/2 of the Gaussian's exponent is missing") < told.index("all of it is right")
