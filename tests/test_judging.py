@@ -80,7 +80,7 @@ def test_an_input_of_another_shape_is_no_factor():
         ((), (7,), "it is one number, summed or averaged over the axis B (7) as well"),
         ((3,), (7, 3), "the axis B (7) is gone"),
         ((7, 3), (7,), "the axis L (3) is still there"),
-        ((3,), (7,), "wrong axis: B (7) is gone, and L (3) should be"),
+        ((3,), (7,), "wrong axis: B (7) is gone, and L (3) should be gone"),
         ((7, 1), (7, 3), "the axis L (3) was summed, averaged or picked over"),
         ((6,), (7,), "one too few or too many"),
         ((7,), (7, 1), "the axis of size 1 is gone"),

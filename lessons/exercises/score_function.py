@@ -119,9 +119,7 @@ def check_per_datum(its):
 
 def check_pair(its):
     """One for mu and one for logvar, for each latent."""
-    with judging.noted(
-        "baseline a tuple of two arrays (B, L): take it apart, one is for mu and one for logvar"
-    ):
+    with judging.noted("here baseline is a tuple of two arrays (B, L), one for mu and one for logvar"):
         _values(its, (pair(),), pair())
 
 

@@ -47,7 +47,9 @@ def _looks(got, want, names):
             return f"the axis {lost} was summed, averaged or picked over, and will broadcast"
         if len(other) == 1 and set(other[0]) <= set(names):
             stays, goes = (_named([n], names) for n in other[0])
-            return f"it was summed or averaged over the wrong axis: {goes} is gone, and {stays} should be"
+            return (
+                f"it was summed or averaged over the wrong axis: {goes} is gone, and {stays} should be gone"
+            )
         if sum(abs(g - w) for g, w in other) == 1:
             return "one too few or too many, does a loop end early?"
     return "the entries are arranged in another shape" if prod(got) == prod(want) else ""

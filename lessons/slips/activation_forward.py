@@ -132,7 +132,7 @@ sqrt(abs(1 - y**2))  # sqrt(1 - y^2)
 OWN = {
     "identity": [],
     "tanh": table("""
-1 - tanh(y)**2  # taken as 1 - tanh(y)^2: y is tanh(a) already
+1 - tanh(y)**2  # taken as 1 - tanh(y)^2, but y is tanh(a) already
 1 - a**2  # the formula in y, but a stands in it
     """),
     "sigmoid": table("""
@@ -144,7 +144,7 @@ sigmoid(y)  # taken as sigmoid(y): it is sigmoid(a), and told from y 1 - e^-y
 1 - exp(-a)  # the formula in y, but a stands in it
     """),
     "relu": table("""
-1.0 + 0 * y  # 1 everywhere, missing or asked with y >= 0: after a relu y is never negative; ask y > 0
+1.0 + 0 * y  # 1 everywhere, missing or y >= 0 is the test, which always holds after a relu. Test y > 0
 1.0 * (y <= 0)  # 1 where y is 0 and 0 where it is not: the mask is the wrong way round
 where(y > 0, 1, 0.01)  # 0.01 where y is 0, a leaky relu's: it is 0 there
     """),
@@ -153,7 +153,7 @@ where(y > 0, 1, 0.01)  # 0.01 where y is 0, a leaky relu's: it is 0 there
 
 def slopes(activation, y, a=None):
     """Words -> slope: what the derivative of an activation is taken for. `a` is what went in, if known."""
-    found = {} if activation == "relu" else {"missing: dy is handed on as it is": np.ones_like(y)}
+    found = {} if activation == "relu" else {"missing, and dy is handed on as it is": np.ones_like(y)}
     found |= {f"taken as {words}": value(code, y=y) for code, words in ANY}
     own = [(code, words) for code, words in OWN[activation] if a is not None or "a stands" not in words]
     return found | {words: value(code, y=y, a=a) for code, words in own}
@@ -232,10 +232,10 @@ WRONG = (
     _forward(DISTANT, "tanh", "sinh(a) / (exp(a) - sinh(a))", "tanh(-800) is nan, and should be -1"),
     _forward(DISTANT, "tanh", "2 * sigmoid(2 * a) - 1", "tanh(1e-12) is 1.00009e-12, and should be 1e-12"),
     _forward(SHAPES, "softplus", "where(a > 10, a, softplus(a))", "y of softplus is a itself above 10"),
-    _backward(SLOPE, "tanh", "dy * (1 - tanh(y)**2)", "taken as 1 - tanh(y)^2: y is tanh(a) already"),
+    _backward(SLOPE, "tanh", "dy * (1 - tanh(y)**2)", "taken as 1 - tanh(y)^2, but y is tanh(a) already"),
     _backward(SLOPE, "sigmoid", "y * (1 - y)", "da of sigmoid is not multiplied by dy"),
     _backward(SLOPE, "softplus", "dy * sigmoid(y)", "taken as sigmoid(y): it is sigmoid(a)"),
-    _backward(SLOPE, "relu", "dy * (y >= 0)", "1 everywhere, missing or asked with y >= 0"),
+    _backward(SLOPE, "relu", "dy * (y >= 0)", "1 everywhere, missing or y >= 0 is the test"),
     _backward(SLOPE, "relu", "where(dy > 0, dy, 0)", "da of relu asks for the sign of dy, where that of y"),
     _backward(SATURATED, "softplus", "dy * (1 - exp(-y))", "-np.expm1(-y) is 1 - e^-y with all digits"),
 )

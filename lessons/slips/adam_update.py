@@ -15,8 +15,8 @@ param = before - step
 """
 
 SLIPS = table("""
-m = (beta1 * old_m + (1 - beta1) * g) / (1 - beta1**t); m_hat = m  # m holds m^, which is the step's alone
-v = (beta2 * old_v + (1 - beta2) * g**2) / (1 - beta2**t); v_hat = v  # v holds v^, the step's alone
+m = (beta1 * old_m + (1 - beta1) * g) / (1 - beta1**t); m_hat = m  # m was overwritten with m^
+v = (beta2 * old_v + (1 - beta2) * g**2) / (1 - beta2**t); v_hat = v  # v was overwritten with v^
 m = beta2 * old_m + (1 - beta2) * g  # m has beta2, where beta1 belongs
 m = (1 - beta1) * old_m + beta1 * g  # m has its weights exchanged: beta1 is that of the old m
 m = beta1 * old_m + g  # m = beta1 m + g is momentum as SGD has it: Adam's m is a mean, so g has 1 - beta1

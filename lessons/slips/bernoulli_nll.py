@@ -161,7 +161,7 @@ def no_longer_grows(costs, logits, x):
         if paid > l + 0.1:
             raise Failed(f"nll jumps to {paid:.4g} {here}: is log(0) cut off at -{paid:.4g}? It is -{l:g}")
         if 0.1 < paid < l - 0.1:
-            clip = f"p is clipped at {math.exp(-paid):.2g}, or it is added in the log. No p is needed"
+            clip = f"p is clipped at {math.exp(-paid):.2g}, or that is added in the log: use the logits"
             if abs(paid - round(paid)) < 1e-3:
                 clip = f"the logits are clipped at {paid:.4g}. What is surely wrong costs |logit| nats"
             raise Failed(f"nll stops growing at {paid:.4g} {here}: {clip}")

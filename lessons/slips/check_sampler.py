@@ -83,7 +83,7 @@ NAN = "every comparison with NaN is False, so ask whether all is near, and not w
 
 FLAT = (
     lambda mu, lv: not lv.any(),
-    "it tries logvar = 0 alone, where std, variance and e^logvar are all 1: try other logvars as well",
+    "it tries logvar = 0 alone, where std, variance and e^logvar are all 1. Try other logvars as well",
 )
 CENTRED = (lambda mu, lv: not mu.any(), "it tries mu = 0 alone: try other means as well")
 UPWARDS = (lambda mu, lv: (mu >= 0).all(), "it tries no negative mu")
@@ -118,7 +118,11 @@ SUBTLE = (
     Planted("|mu| for mu", lambda mu, lv, eps: right(np.abs(mu), lv, eps), LEVEL, UPWARDS),
     Planted("the first latent's logvar for all", lambda mu, lv, eps: right(mu, lv[:, :1], eps), EACH, ALIKE),
     Planted("logvars in reverse order", lambda mu, lv, eps: right(mu, lv[:, ::-1], eps), EACH, ALIKE),
-    Planted("the first latent's mean 0.1 std too large, the last one's too small,", uneven, EACH),
+    Planted(
+        "a first latent whose mean is 0.1 std too large and a last one whose mean is as much too small",
+        uneven,
+        EACH,
+    ),
     Planted("std = exp(logvar) in the last latent only", only_at(-1, with_std(np.exp)), EACH, PLAIN_LAST),
     Planted(
         "a sampler that returns NaN where logvar is negative",

@@ -17,7 +17,7 @@ OUTSIDE = (
     "in a global variable or an attribute, and was written over. It must travel in the cache"
 )
 NO_SUM = "it is a sum, and the 1/B of the loss is in dy already"
-NO_SLOPE = "the activation's derivative is missing: dy is handed on as it is"
+NO_SLOPE = "the activation's derivative is missing, and dy is handed on as it is"
 
 
 def outputs(x, W, b, activation):

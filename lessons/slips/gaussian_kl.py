@@ -88,7 +88,7 @@ KL = {
 }
 # sentence -> dmu and dlogvar of dkl (B, 1), mu, logvar
 BACKWARD = {
-    "dlogvar lacks the -1: at the prior itself, logvar = 0, the derivative must be 0": (
+    "dlogvar lacks the -1/2: at the prior itself, logvar = 0, the derivative must be 0": (
         lambda dkl, mu, logvar: (dkl * mu, dkl * 0.5 * np.exp(logvar))
     ),
     "dmu is not multiplied by dkl: what comes back from above is a factor of every derivative": (

@@ -47,7 +47,7 @@ BY_MU = {
     "dmu lacks e^-logvar: in a narrow q a step of mu changes log q by more, so divide by the variance": (
         lambda d, std: d
     ),
-    "dmu is (z - mu) / std, or eps: divide by the variance, as in the exponent -(z - mu)^2 / (2 e^logvar)": (
+    "dmu is (z - mu) / std, which is eps: divide by the variance e^logvar, as the exponent of q does": (
         lambda d, std: d / std
     ),
     "dmu is eps e^-logvar, where (z - mu) e^-logvar belongs: that is eps / std": lambda d, std: d / std**3,
@@ -74,7 +74,7 @@ BY_LOGVAR = {
     ),
 }
 BY_LOGVAR_WITH_A_MEAN = {
-    "dlogvar lacks the -1, and its mean under q is 1/2, not 0: the -1/2 logvar of log q has a derivative": (
+    "dlogvar lacks the -1/2, and its mean under q is 1/2, not 0: the -1/2 logvar of log q has a derivative": (
         lambda d, std: d**2 / std**2 / 2
     ),
     "dlogvar has the 1/2 at one of its two terms only: log q is -1/2 (logvar + (z - mu)^2 e^-logvar)": (

@@ -112,7 +112,7 @@ logvar_z = dz  # dlogvar gets dz as it is: it is multiplied by 0.5 * std * eps
 logvar_z = dz * 0.5 * z  # dlogvar has z for std * eps on the way through z
 logvar_z = -dz * 0.5 * std * eps  # dlogvar has the wrong sign on the way through z
 logvar_kl = dkl * (exp(logvar) - 1)  # dlogvar lacks a half in the kl: it is 1/2 (e^logvar - 1)
-logvar_kl = dkl * 0.5 * exp(logvar)  # dlogvar lacks the -1 in the kl: it is 1/2 (e^logvar - 1)
+logvar_kl = dkl * 0.5 * exp(logvar)  # dlogvar lacks the -1/2 in the kl: it is 1/2 (e^logvar - 1)
 logvar_kl = dkl * 0.5 * (1 - exp(logvar))  # dlogvar has the wrong sign in the kl: it is 1/2 (e^logvar - 1)
 logvar_kl = dkl * 0.5 * (std - 1)  # dlogvar has std for the variance in the kl: it is 1/2 (e^logvar - 1)
 logvar_kl = dkl * 0.5 * (1 - exp(-logvar))  # dlogvar has 1 - e^-logvar for e^logvar - 1 in the kl
@@ -126,7 +126,7 @@ mu_kl = mu / B  # dmu lacks beta in the kl
 mu_kl = beta * mu  # dmu lacks 1/B in the kl: the loss is a mean over the batch
 mu_kl = dkl * mu**2  # dmu has mu^2 in the kl: 1/2 mu^2 has the derivative mu
 dkl = -beta / B  # the kl goes back with the wrong sign
-dkl = 1 / B  # the way back of the kl lacks beta
+dkl = 1 / B  # the way back of the kl lacks beta: it multiplies the kl in the loss, and so its derivatives
 dkl = beta**2 / B  # the way back of the kl has beta squared: it is multiplied in twice
 dnll = beta / B; dkl = 1 / B  # on the way back beta weighs the nll, and the kl has none: the other way round
 dnll = beta / B  # on the way back beta weighs nll and kl: it is the kl's alone

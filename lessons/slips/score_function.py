@@ -172,7 +172,7 @@ WRONG = (
         cost=lambda f, z, mu: f(z) - _others(f(z)),
     ),
     _wrong(
-        "dlogvar lacks the -1, and its mean under q is 1/2, not 0: the -1/2 logvar of log q has a derivative",
+        "dlogvar lacks the -1/2, and its mean under q is 1/2, not 0: log q has the term -1/2 logvar",
         by_logvar=lambda d, std: d**2 / std**2 / 2,
     ),
     _wrong("dmu is made without the baseline", ONE, less=lambda baseline, part: 0),
