@@ -117,7 +117,9 @@ def test_the_readme_commands_exist():
 
 
 def test_no_absolute_paths():
-    for path in [*PACKAGE.rglob("*.py"), ROOT / "README.md", ROOT / "pyproject.toml"]:
+    pages = [*ROOT.glob("*.md"), ROOT / "lessons" / "README.md", ROOT / "pyproject.toml"]
+    scripts = [path for path in (ROOT / "lessons").rglob("*.py") if path.parent.name != "work"]
+    for path in [*PACKAGE.rglob("*.py"), *scripts, *pages]:
         assert not re.search(r"(^|[\s\"'(])/(home|root|tmp|work|Users)/", path.read_text()), path
 
 
