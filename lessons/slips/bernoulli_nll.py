@@ -178,6 +178,8 @@ def slope_terms(up, logits, x):
         "x": x,
         "": np.ones_like(p),
         "x p": x * p,
+        "softplus(l)": np.logaddexp(0, logits),
+        "sigmoid(x)": sigmoid(x),
         "p (1 - p)": p * (1 - p),
         "(p - x) p (1 - p)": (p - x) * p * (1 - p),
         "(p - x) / (p (1 - p))": (p - x) / (p * (1 - p)),

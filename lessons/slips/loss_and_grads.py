@@ -48,6 +48,7 @@ nll_b = (softplus(-logits) - x * logits).sum(axis=1)  # nll has softplus(-logits
 nll_b = (softplus(logits) - x * logits).sum(axis=1) / log(2)  # nll is in bits: the natural log is asked
 nll_b = ((x - p)**2).sum(axis=1)  # nll is the squared error: the Bernoulli's is the cross-entropy
 nll_b = 0.5 * ((x - p)**2).sum(axis=1)  # nll is half the squared error: the Bernoulli's is the cross-entropy
+h = tanh((x > .5) @ We + be); nll_b = (softplus(logits) - (x > .5) * logits).sum(axis=1)  # x is cut to 0 or 1
 logits = sigmoid(g @ Wo + bo)  # the sigmoid is taken twice: p stands where the logits belong
 logits = tanh(g @ Wo + bo)  # the output is bent by tanh: the logits are linear
 h = x @ We + be  # the encoder's tanh is missing
@@ -100,6 +101,8 @@ dlogvar = logvar_z  # dlogvar lacks the kl: logvar is reached through z, and str
 dmu = mu_z; dlogvar = logvar_z  # the kl is forgotten on the way back: it adds to dmu and dlogvar
 dmu = mu_kl  # dmu is made of the kl alone: what comes through z is not added
 dlogvar = logvar_kl  # dlogvar is made of the kl alone: what comes through z is not added
+dmu = mu_z * mu_kl  # the two parts of dmu are multiplied: what arrives on two ways adds
+dbo = dlogits[:-1].sum(axis=0)  # output.b leaves out the last datum
 dmu = mu_kl; dlogvar = logvar_kl  # dmu and dlogvar are made of the kl alone: z is left out
 mu_z = 2 * dz; logvar_z = dz * std * eps  # dz goes into mu and logvar twice
 mu_z = 2 * dz  # dz goes into mu twice
