@@ -86,7 +86,7 @@ def judged(number, path, tell, fast=False):
         sentence = (
             f"your answer is not right, and the check itself stopped over it, with {type(error).__name__}"
         )
-        details = ["that is a fault of the check; --trace shows where"]
+        details = ["that is a fault of the check"]
         return {
             "sentence": sentence,
             "details": details,
@@ -101,8 +101,10 @@ def load(path, exercise):
     from lessons.judging import Failed, stopped
 
     try:
-        text = Path(path).read_text()
+        text = Path(path).read_text("utf-8-sig")  # with or without the mark that some editors put first
         tree = ast.parse(text, path)
+    except OSError as error:
+        raise Failed(f"the file cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise Failed(f"the file is not text in UTF-8: {error}") from error
     except (SyntaxError, ValueError) as error:

@@ -15,10 +15,11 @@ from itertools import zip_longest
 from pathlib import Path
 
 from . import checking, stubs
-from .exercises import load
+from .exercises import ORDER, load
 
 LESSONS = Path(__file__).resolve().parent
 COMMAND = "python -m lessons"
+AT_A_GLANCE = 6  # seconds that a file may take where all are looked at
 TRACE = "the traceback in full, where the file stops with an exception or hangs"
 
 
@@ -27,15 +28,16 @@ def parser():
     top = argparse.ArgumentParser(
         prog=COMMAND, description="Lessons that run and exercises that say what is wrong."
     )
-    commands = top.add_subparsers(title="commands", metavar="", dest="command")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     for name, (_, words) in COMMANDS.items():
         command = commands.add_parser(name, help=words, description=words)
         if name != "list":
-            command.add_argument(
-                "number", type=int, help="of the " + ("lesson" if name == "run" else "exercise")
-            )
+            last, what = (len(_scripts()), "lesson") if name == "run" else (len(ORDER), "exercise")
+            command.add_argument("number", type=int, help=f"of the {what}, 1 to {last}")
         if name in ("check", "watch"):
             command.add_argument("--trace", action="store_true", help=TRACE)
+        if name == "hint":
+            command.add_argument("which", type=int, nargs="?", help="this hint again, by its number")
         if name == "solution":
             command.add_argument("--anyway", action="store_true", help="before your own passes")
     return top
@@ -71,9 +73,8 @@ def overview(options):
     exercises = load()
     started = [n for n in exercises if _path(options.work, n, exercises[n]).exists()]
     with ThreadPoolExecutor(2) as pool:
-        judged = pool.map(
-            lambda n: checking.judge(n, _path(options.work, n, exercises[n]), fast=True), started
-        )
+        paths = [_path(options.work, n, exercises[n]) for n in started]
+        judged = pool.map(lambda n, path: checking.judge(n, path, AT_A_GLANCE, fast=True), started, paths)
         outcomes = dict(zip(started, judged, strict=True))
     done = sum(outcome.ok for outcome in outcomes.values())
     print(f"{done} of {len(exercises)} exercises done")
@@ -122,14 +123,22 @@ def hint(options):
     """The next hint."""
     number, exercise = _exercise(options)
     given = _hints(options.work)
-    at = min(given.get(str(number), 0), len(exercise.hints) - 1)
+    at = (
+        min(given.get(str(number), 0), len(exercise.hints) - 1)
+        if options.which is None
+        else options.which - 1
+    )
+    if not 0 <= at < len(exercise.hints):
+        raise _Refused(f"there is no hint {options.which}: they are numbered 1 to {len(exercise.hints)}")
     first, *rest = exercise.hints[at].split("\n")
     print(f"hint {at + 1} of {len(exercise.hints)}")
     print(textwrap.fill(first, 96))
     print(*rest, sep="\n", end="\n" * bool(rest))
     if at + 1 == len(exercise.hints):
         print(f"that was the last; `{COMMAND} solution {number} --anyway` shows the library's own")
-    _remember(options.work, given | {str(number): at + 1})
+    if at:
+        print(f"`{COMMAND} hint {number} 1` shows the first again")
+    _remember(options.work, given | {str(number): max(at + 1, given.get(str(number), 0))})
     return 0
 
 
@@ -140,8 +149,8 @@ def solution(options):
     if not options.anyway:
         outcome = checking.judge(number, _started(options.work, number, exercise))
         if not outcome.ok:
-            words = f"exercise {number} does not pass yet: {outcome.sentence}."
-            raise _Refused(f"{words} `solution {number} --anyway` shows it all the same")
+            anyway = f"`{COMMAND} solution {number} --anyway` shows it all the same"
+            raise _Refused(f"exercise {number} does not pass yet; {anyway}")
     mine = _definitions(path)
     for function in exercise.functions:
         _side_by_side(("yours", mine.get(function.__name__, "(not there)")), _theirs(function))
@@ -185,6 +194,8 @@ def run(options):
             f"there is no lesson {options.number}: they are numbered {min(scripts)} to {max(scripts)}"
         )
     runpy.run_path(str(scripts[options.number]), run_name="__main__")
+    theirs = [number for number, exercise in load().items() if exercise.lesson == options.number]
+    print(f"\nto do it yourself: {', '.join(f'{COMMAND} start {number}' for number in theirs)}")
     return 0
 
 
@@ -213,12 +224,13 @@ def _report(number, exercise, outcome, trace):
         print(f"\nyour file prints{at}:", *outcome.printed, sep="\n  | ")
     if outcome.ok:
         print(f"\nall of it is right. Beside the library's: {COMMAND} solution {number}")
+        print(f"what comes next: {COMMAND}")
         return 0
     print("\n" + textwrap.fill(outcome.sentence, 110))
     for line in outcome.details:
         print(f"  {line}")
     if trace:
-        print("", *outcome.trace, sep="\n" if outcome.trace else "")
+        print("\n" + "".join(outcome.trace))
     elif outcome.trace and outcome.line is None:
         print("  (--trace shows where)")
     print(f"\n{COMMAND} hint {number}")

@@ -5,6 +5,7 @@ is an exact value to hold it to) or `number` (there is none), which keep it in `
 lesson and compares `told` with what it has on record.
 """
 
+import os
 import sys
 import textwrap
 from pathlib import Path
@@ -73,10 +74,14 @@ def save(figure, name, dpi=100):
     script = Path(sys._getframe(1).f_code.co_filename).name
     path = FIGURES / f"{script[:2]}_{name}.png"
     png = plots.to_png(figure, dpi)
-    FIGURES.mkdir(exist_ok=True)
-    if not path.exists() or path.read_bytes() != png:
-        path.write_bytes(png)
-    print(f"  figure: lessons/figures/{path.name}")
+    try:
+        FIGURES.mkdir(exist_ok=True)
+        if not path.exists() or path.read_bytes() != png:
+            path.write_bytes(png)
+    except OSError as error:
+        print(f"  figure: {path.name} is not written: {error.strerror}")
+        return
+    print(f"  figure: {os.path.relpath(path)}")
 
 
 def _tell(name, value):

@@ -97,6 +97,8 @@ def test_hints_come_one_by_one(tmp_path, capsys):
         told = capsys.readouterr().out
         assert f"hint {min(i, len(hints) - 1) + 1} of {len(hints)}" in told
     assert "that was the last" in told
+    assert lessons(tmp_path, "hint", NUMBER, 1) == 0
+    assert f"hint 1 of {len(hints)}" in capsys.readouterr().out
     lessons(tmp_path, "start", NUMBER)
     lessons(tmp_path, "reset", NUMBER)
     capsys.readouterr()
@@ -123,6 +125,7 @@ def test_solution_anyway(tmp_path, capsys):
         (["reset", NUMBER], "is not started"),
         (["watch", NUMBER], "is not started"),
         (["run", 99], "there is no lesson 99"),
+        (["hint", NUMBER, 9], "there is no hint 9: they are numbered 1 to"),
     ],
 )
 def test_a_command_that_makes_no_sense(tmp_path, capsys, words, says):
@@ -133,7 +136,7 @@ def test_a_command_that_makes_no_sense(tmp_path, capsys, words, says):
     assert not told.out
 
 
-@pytest.mark.parametrize("words", [["nonsense"], ["check"], ["check", "six"], ["hint", 1, 2]])
+@pytest.mark.parametrize("words", [["nonsense"], ["check"], ["check", "six"], ["hint", 1, 2, 3]])
 def test_a_command_that_does_not_parse(tmp_path, capsys, words):
     with pytest.raises(SystemExit) as stop:
         lessons(tmp_path, *words)
@@ -271,6 +274,17 @@ def test_a_method_of_the_learners_own_class_is_no_borrowing(tmp_path):
     child.borrowed(ast.parse(own), exercise)
     with pytest.raises(Failed, match="the library's own nll is used"):
         child.borrowed(ast.parse("model.likelihood.nll(x)"), exercise)
+
+
+def test_a_mark_at_the_head_of_the_file_is_let_pass(tmp_path):
+    path = tmp_path / FILE
+    path.write_bytes(b"\xef\xbb\xbf" + RIGHT.encode())
+    assert checking.judge(NUMBER, path).ok
+
+
+def test_a_folder_in_place_of_the_file(tmp_path):
+    (tmp_path / FILE).mkdir()
+    assert "the file cannot be read: Is a directory" in checking.judge(NUMBER, tmp_path / FILE).sentence
 
 
 def test_text_that_is_not_utf8(tmp_path):

@@ -141,7 +141,7 @@ def _what_passes(its):
         if ask(its, bug.sample, SEEDS[0])[0]:
             return f", and accepts {bug.title.rstrip(',')}"
     if ask(its, right, Adjusted(5, 0, 0, every=True))[0]:
-        return f": it wants the noise to have mean 0 and variance 1 to the last digit; {ALLOW}"
+        return f": its tolerance is smaller than what right noise scatters; {ALLOW}"
     asked = ask(its, right, SEEDS[0])[1]
     if len(asked.noises) == len(asked.seen) > 1:
         return ": it wants the same z of two calls with different eps; hand the same eps to both"

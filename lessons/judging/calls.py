@@ -106,6 +106,8 @@ def stopped(name, error, function=None):
     text = [f"line {line}: {linecache.getline(own, line).strip()}"] if mine else []
     if isinstance(error, SystemExit):
         return Failed(f"{name} calls exit: a function returns", text, line)
+    if isinstance(error, ModuleNotFoundError):
+        return Failed(f"there is no module named {error.name!r}: NumPy is all that is needed", text, line)
     if isinstance(error, MemoryError):
         return Failed(
             f"{name} asks for more memory than there is: is an array made much too large?", text, line
