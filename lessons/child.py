@@ -17,9 +17,10 @@ import traceback
 import warnings
 from pathlib import Path
 
-MEMORY = (
-    8 << 30
-)  # bytes of address space: an array that is much too large fails, and takes nothing else with it
+from . import exercises
+from .judging import Failed, Judged, signature, stopped
+
+MEMORY = 8 << 30  # bytes of address space, so that an array much too large fails and harms nothing else
 SHOWN = 10  # lines of the learner's own printing
 BORROWED = "the library's own {} is used: the exercise is to write it"
 
@@ -64,10 +65,7 @@ def main(number, path, seconds, fast=False):
 
 def judged(number, path, tell, fast=False):
     """The outcome of all checks, as a dict."""
-    from lessons.exercises import one
-    from lessons.judging import Failed, Judged, signature
-
-    exercise = one(number)
+    exercise = exercises.one(number)
     try:
         tell(check="the file")
         functions = load(path, exercise)
@@ -98,8 +96,6 @@ def judged(number, path, tell, fast=False):
 
 def load(path, exercise):
     """The functions of a learner's file by name; Failed says what keeps it from being loaded."""
-    from lessons.judging import Failed, stopped
-
     try:
         text = Path(path).read_text("utf-8-sig")  # with or without the mark that some editors put first
         tree = ast.parse(text, path)
@@ -119,13 +115,8 @@ def load(path, exercise):
     space = {"__name__": "exercise", "__file__": path}
     try:
         exec(compile(text, path, "exec"), space)
-    except ModuleNotFoundError as error:
-        raise _at(
-            path, error, f"there is no module named {error.name!r}: NumPy is all that is needed"
-        ) from error
     except (Exception, SystemExit) as error:
-        failed = stopped("the file", error)
-        raise _at(path, error, failed.sentence) from error
+        raise stopped("the file", error, path) from error
     for name in exercise.names:
         if name not in space:
             near = [key for key in space if callable(space[key]) and not key.startswith("_")]
@@ -138,8 +129,6 @@ def load(path, exercise):
 
 def borrowed(tree, exercise):
     """Refuse a call of the library's own solution."""
-    from lessons.judging import Failed
-
     own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
     for node in ast.walk(tree):
         taken = set()
@@ -149,14 +138,6 @@ def borrowed(tree, exercise):
             taken = {node.attr} & ({*exercise.names} | ({*exercise.borrowed} - own))
         if taken:
             raise Failed(BORROWED.format(min(taken)), [f"line {node.lineno}"], node.lineno)
-
-
-def _at(path, error, sentence):
-    from lessons.judging import Failed
-
-    mine = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
-    line = mine[-1].lineno if mine else None
-    return Failed(sentence, [f"line {line}: {mine[-1].line}"] if mine else [], line)
 
 
 def _teller():

@@ -71,10 +71,10 @@ class _Refused(Exception):
 def overview(options):
     """Every lesson with its exercises, how far each is, and the next command."""
     exercises = load()
-    started = [n for n in exercises if _path(options.work, n, exercises[n]).exists()]
+    paths = {n: _path(options.work, n, exercise) for n, exercise in exercises.items()}
+    started = [n for n in exercises if paths[n].exists()]
     with ThreadPoolExecutor(2) as pool:
-        paths = [_path(options.work, n, exercises[n]) for n in started]
-        judged = pool.map(lambda n, path: checking.judge(n, path, AT_A_GLANCE, fast=True), started, paths)
+        judged = pool.map(lambda n: checking.judge(n, paths[n], AT_A_GLANCE, fast=True), started)
         outcomes = dict(zip(started, judged, strict=True))
     done = sum(outcome.ok for outcome in outcomes.values())
     print(f"{done} of {len(exercises)} exercises done")
@@ -89,8 +89,7 @@ def overview(options):
             print(f"\nnext: {COMMAND} start {number}")
             return 0
         if not outcomes[number].ok:
-            file = _shown(_path(options.work, number, exercises[number]))
-            print(f"\nnext: {COMMAND} check {number}      ({file})")
+            print(f"\nnext: {COMMAND} check {number}      ({_shown(paths[number])})")
             return 0
     print("\nall are done")
     return 0

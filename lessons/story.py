@@ -19,8 +19,8 @@ WIDTH = 96
 
 # colours that stay apart for the colour-blind, after Paul Tol's "bright" scheme, each with a line style of
 # its own, so that they stay apart in a black and white print too
-BLUE, RED, GREEN, YELLOW, GREY = "#4477aa", "#ee6677", "#228833", "#b8a020", "#777777"
-STYLES = {BLUE: "-", RED: "--", GREEN: "-.", YELLOW: ":", GREY: (0, (5, 1, 1, 1, 1, 1))}
+BLUE, RED, GREEN, GREY = "#4477aa", "#ee6677", "#228833", "#777777"
+STYLES = {BLUE: "-", RED: "--", GREEN: "-.", GREY: (0, (5, 1, 1, 1, 1, 1))}
 
 told = {}  # name -> value, of the lesson that runs
 
@@ -60,10 +60,10 @@ def number(name, value, unit=""):
     print(f"  {name:<52} {_short(float(value)):>11} {unit}".rstrip())
 
 
-def canvas(panels=1, height=3.2, width=None, rows=1):
+def canvas(panels=1, height=3.2, width=None):
     """An empty figure and its axes, wide enough for a page -> Figure, one axes or an array of them."""
     figure = Figure(figsize=(width or (6.0 if panels == 1 else 9.0), height), layout="constrained")
-    axes = figure.subplots(rows, panels)
+    axes = figure.subplots(1, panels)
     for panel in figure.axes:
         panel.spines[["top", "right"]].set_visible(False)
     return figure, axes

@@ -9,7 +9,7 @@ MARK = "# ---- your code here " + "-" * 54
 
 def stub(number, exercise):
     """The text of a learner's file: the task, then signature, docstring and one marked hole per function."""
-    task = textwrap.indent(textwrap.dedent(exercise.task).strip(), "")
+    task = textwrap.dedent(exercise.task).strip()
     head = f'''"""Exercise {number}: {exercise.title} (lesson {exercise.lesson}).
 
 {task}

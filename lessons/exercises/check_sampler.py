@@ -67,7 +67,7 @@ def ask(its, sample, rng):
             raise Failed(
                 "check_sampler raises AssertionError where it should answer True or False"
             ) from error
-        raise judging.stopped("check_sampler", error, function) from error
+        raise judging.stopped("check_sampler", error, judging.file_of(function)) from error
     return verdict(result), asked
 
 

@@ -109,7 +109,7 @@ def check_two_layers(its):
             dh = np.array(backward(dy, second)[0])
             got = backward(dh, first)
     except Exception as error:
-        found = judging.stopped("dense_backward", error, backward)
+        found = judging.stopped("dense_backward", error, judging.file_of(backward))
         raise Failed(slips.OUTSIDE, [found.sentence, *found.details], found.line) from error
     for (name, array), before in zip(given, kept, strict=True):
         if not np.array_equal(array, before):

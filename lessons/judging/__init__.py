@@ -11,7 +11,7 @@ walks      a computation as lines of text, and slips in it
 luck       noise that is off by a chosen number of standard errors
 """
 
-from .calls import Judged, signature, stopped
+from .calls import Judged, file_of, signature, stopped
 from .exercise import Exercise, Failed, Wrong
 from .explain import fits
 from .judge import (
@@ -45,6 +45,7 @@ __all__ = [
     "evidence",
     "expect",
     "expect_all",
+    "file_of",
     "finite",
     "fits",
     "in_order",

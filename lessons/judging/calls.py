@@ -75,7 +75,7 @@ class Judged:
         except Failed:
             raise
         except (Exception, SystemExit) as error:
-            raise stopped(name, error, function) from error
+            raise stopped(name, error, file_of(function)) from error
 
 
 def _unchanged(name, parameter, before, after):
@@ -95,15 +95,14 @@ def _unchanged(name, parameter, before, after):
         )
 
 
-def stopped(name, error, function=None):
-    """The Failed of an exception that the learner's code raised, with the line where it left that code."""
+def stopped(name, error, file):
+    """The Failed of an exception that code of this file raised, with the line where it left that code."""
     if isinstance(error, NotImplementedError) and "not written yet" in str(error):
         return Failed(str(error))
-    own = getattr(getattr(function, "__code__", None), "co_filename", None)
     frames = traceback.extract_tb(error.__traceback__)
-    mine = [frame for frame in frames if frame.filename == own]
+    mine = [frame for frame in frames if frame.filename == file]
     line = mine[-1].lineno if mine else None
-    text = [f"line {line}: {linecache.getline(own, line).strip()}"] if mine else []
+    text = [f"line {line}: {linecache.getline(file, line).strip()}"] if mine else []
     if isinstance(error, SystemExit):
         return Failed(f"{name} calls exit: a function returns", text, line)
     if isinstance(error, ModuleNotFoundError):
@@ -117,6 +116,11 @@ def stopped(name, error, function=None):
     except Exception:  # an exception of the learner's own, which cannot say what it is
         words = ""
     return Failed(f"{name} stops with {type(error).__name__}" + f": {words}" * bool(words), text, line)
+
+
+def file_of(function):
+    """Where a function was written, None where that is not known."""
+    return getattr(getattr(function, "__code__", None), "co_filename", None)
 
 
 def _about_shapes(message):
@@ -148,7 +152,7 @@ def signature(exercise, functions):
         mine = functions[name]
         if not callable(mine):
             raise Failed(f"{name} is {type(mine).__name__}, expected a function")
-        want, got = exercise.parameters(function), _parameters(mine)
+        want, got = _parameters(function), _parameters(mine)
         if got is not None and got[: len(want)] != want and not any(part.startswith("*") for part in got):
             raise Failed(f"{name} takes ({', '.join(got)}), expected ({', '.join(want)})")
 

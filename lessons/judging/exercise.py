@@ -1,6 +1,5 @@
 """What an exercise is: library functions to write again, checks in a teacher's order, known wrong answers."""
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -65,8 +64,3 @@ class Exercise:
     def name(self):
         """Of the exercise and its file."""
         return self.names[0]
-
-    def parameters(self, function):
-        """Names of a function's parameters; a method's first one is the model."""
-        names = list(inspect.signature(function).parameters)
-        return ["model" if name == "self" else name for name in names]

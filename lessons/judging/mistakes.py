@@ -103,8 +103,7 @@ def mixes(function, args, results):
 
 MIXED = (
     "what {} says of one datum changes when the others are left out: is something summed or averaged over "
-    "the "
-    "batch inside, or the wrong axis taken?"
+    "the batch inside, or the wrong axis taken?"
 )
 
 DEAF = (
