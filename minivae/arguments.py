@@ -1,8 +1,8 @@
-"""Refuse a bad argument in one sentence: its name, what was expected, and what came.
+"""Refuse a bad argument in one sentence: its name, what was expected, and what was given.
 
-Every public function calls these on its first lines. A wrong shape that NumPy would broadcast, a NaN
-that would travel through ten layers, a string where an array belongs: all end here, as a `ValueError`
-or a `TypeError` that a student can act on.
+Public entry points call these on their first lines; the functions behind them trust each other. A wrong
+shape that NumPy would broadcast, a NaN that would travel through ten layers, a string instead of an array:
+each ends here, as a `ValueError` or a `TypeError` that a student can act on.
 """
 
 import math
@@ -19,6 +19,9 @@ def describe(value):
     return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"
 
 
+# ------------------------------------------------------------------------------ single values
+
+
 def integer(name, value, at_least=1):
     """Return `value` as an int that is at least `at_least`."""
     try:
@@ -32,24 +35,19 @@ def integer(name, value, at_least=1):
 
 def number(name, value, *, above=None, at_least=None, below=None):
     """Return `value` as a finite float within the stated bounds."""
-    if isinstance(value, str | bool | np.bool_):
-        raise TypeError(f"{name} must be a number, got {describe(value)}")
     try:
+        if isinstance(value, str | bool | np.bool_):
+            raise TypeError
         result = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, got {describe(value)}") from None
-    bounds = [f"above {above}"] * (above is not None)
-    bounds += [f"at least {at_least}"] * (at_least is not None)
-    bounds += [f"below {below}"] * (below is not None)
-    inside = (
-        math.isfinite(result)
-        and (above is None or result > above)
-        and (at_least is None or result >= at_least)
-        and (below is None or result < below)
-    )
-    if not inside:
-        wanted = " and ".join(["a finite number", *bounds])
-        raise ValueError(f"{name} must be {wanted}, got {value!r}")
+    except OverflowError:
+        result = math.inf
+    inside = math.isfinite(result) and (above is None or result > above)
+    if not inside or (at_least is not None and result < at_least) or (below is not None and result >= below):
+        bounds = (("above", above), ("at least", at_least), ("below", below))
+        wanted = ["a finite number", *(f"{word} {bound}" for word, bound in bounds if bound is not None)]
+        raise ValueError(f"{name} must be {' and '.join(wanted)}, got {value!r}")
     return result
 
 
@@ -61,21 +59,24 @@ def one_of(name, value, choices):
 
 
 def generator(name, rng):
-    """Refuse anything but a NumPy Generator: no draw may come from somewhere hidden."""
+    """Refuse anything but a NumPy Generator, so that every draw comes from a seed that the caller knows."""
     if not isinstance(rng, np.random.Generator):
         raise TypeError(f"{name} must be a numpy.random.Generator, got {describe(rng)}")
     return rng
 
 
 def seeded(name, seed):
-    """A Generator made from a seed of at least 0; a Generator as it is."""
+    """A Generator made from a seed of at least 0; a Generator is returned as it is."""
     if isinstance(seed, np.random.Generator):
         return seed
     return np.random.default_rng(integer(name, seed, at_least=0))
 
 
+# ------------------------------------------------------------------------------ arrays
+
+
 def numeric(name, array):
-    """Refuse arrays of objects, strings or dates; return the argument as an array."""
+    """Return the argument as an array; refuse arrays of objects, strings or dates."""
     try:
         array = np.asarray(array)
     except ValueError:
@@ -86,94 +87,65 @@ def numeric(name, array):
 
 
 def cast(name, array, dtype, lowest=-math.inf, highest=math.inf):
-    """Return `array` in the type that a model computes in, finite and within [lowest, highest].
-
-    The smallest and the largest entry tell it all: both are NaN where any entry is.
-    """
+    """Return `array` in the type that a model computes in, finite and within [lowest, highest]."""
     array = numeric(name, array)
     if array.dtype.kind == "c" and np.dtype(dtype).kind != "c":
         raise TypeError(f"{name} must be real, got {describe(array)}")
     if array.size == 0:
         raise ValueError(f"{name} must not be empty, got {describe(array)}")
     given = array
-    with np.errstate(over="ignore"):  # 1e300 becomes inf in float32, and is refused below
-        array = array.astype(dtype, copy=False)
+    if array.dtype != dtype:
+        with np.errstate(over="ignore"):  # 1e300 becomes inf in float32, and is refused below
+            array = array.astype(dtype)
     real = array.real
-    smallest, largest = real.min(), real.max()
-    if not (np.isfinite(smallest) and np.isfinite(largest)):
+    smallest, largest = real.min(), real.max()  # both are NaN where any entry is
+    if not (math.isfinite(smallest) and math.isfinite(largest)):
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(real))[0])
         wanted = f"fit {array.dtype}" if np.isfinite(given[where]) else "be finite"
         raise ValueError(f"{name} must {wanted}, got {given[where]} at index {where}")
     if smallest < lowest or largest > highest:
         raise ValueError(
-            f"{name} must lie in [{lowest:g}, {highest:g}], got values in [{smallest:g}, {largest:g}]"
+            f"{name} must lie in [{lowest:g}, {highest:g}], got values in [{smallest:.9g}, {largest:.9g}]"
         )
     return array
 
 
-def rank(name, array, ndim, meaning):
-    """Refuse anything but a NumPy array of `ndim` axes; return its shape."""
-    if not isinstance(array, np.ndarray):
-        raise TypeError(f"{name} must be a NumPy array of shape {meaning}, got {describe(array)}")
-    if array.ndim != ndim:
-        raise ValueError(f"{name} must have shape {meaning}, got {describe(array)}")
-    return array.shape
-
-
-def columns(name, array, count, meaning):
-    """Refuse anything but a matrix of `count` columns."""
-    if rank(name, array, 2, meaning)[1] != count:
-        raise ValueError(f"{name} must have shape {meaning}, got {describe(array)}")
-
-
 def shape(name, array, expected):
-    """Refuse an array whose shape is not exactly `expected`: nothing may broadcast unseen."""
-    if rank(name, array, len(expected), tuple(expected)) != tuple(expected):
+    """Refuse an array whose shape is not exactly `expected`: nothing may broadcast silently."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name} must be a NumPy array of shape {tuple(expected)}, got {describe(array)}")
+    if array.shape != tuple(expected):
         raise ValueError(f"{name} must have shape {tuple(expected)}, got {describe(array)}")
 
 
-def samples_of(name, array, expected):
-    """Refuse an array whose shape is neither `expected` nor (S, *expected)."""
-    inner = ", ".join(str(n) for n in expected)
-    wanted = f"({inner}) or (S, {inner})"
+def shapes(**arrays):
+    """Refuse arrays whose axes do not fit together: name=(array, axes), one letter an axis.
+
+    A letter means the same size wherever it occurs; a leading * is an axis of samples that may be absent.
+    shapes(mu=(mu, "BL"), eps=(eps, "*BL")) accepts mu (5, 3) with eps (5, 3) or (S, 5, 3), and nothing else.
+    """
+    sizes = {}
+    for name, (array, axes) in arrays.items():
+        given = array.shape if isinstance(array, np.ndarray) else None
+        letters = axes.lstrip("*")
+        extra = -1 if given is None else len(given) - len(letters)
+        fits = extra == 0 or (extra == 1 and axes != letters)
+        for letter, size in zip(letters, given[extra:] if fits else (), strict=False):
+            fits = fits and sizes.setdefault(letter, size) == size
+        if axes != letters and fits:
+            fits = sizes.setdefault("*", given[:extra]) == given[:extra]
+        if not fits:
+            raise _misfit(name, array, axes, sizes)
+
+
+def _misfit(name, array, axes, sizes):
+    """The error for an array that `shapes` refuses; sizes that are not known yet appear as letters."""
+    inner = [str(sizes.get(letter, letter)) for letter in axes.lstrip("*")]
+    samples = [()] if axes[0] != "*" else [sizes["*"]] if "*" in sizes else [(), ("S",)]
+    wanted = " or ".join(f"({', '.join([*map(str, s), *inner])}{',' * (len(axes) == 1)})" for s in samples)
     if not isinstance(array, np.ndarray):
-        raise TypeError(f"{name} must be a NumPy array of shape {wanted}, got {describe(array)}")
-    if array.shape[-len(expected) :] != tuple(expected) or array.ndim > len(expected) + 1:
-        raise ValueError(f"{name} must have shape {wanted}, got {describe(array)}")
-
-
-# ------------------------------------------------------------------------------ contracts of ops
-
-
-def dense(x, W, b):
-    """x (B, n_in), W (n_in, n_out), b (n_out,)."""
-    n_in, n_out = rank("W", W, 2, "(n_in, n_out)")
-    columns("x", x, n_in, f"(B, {n_in}) to fit W")
-    shape("b", b, (n_out,))
-
-
-def gaussian(mu, logvar, **like_z):
-    """mu and logvar (B, L); every array in `like_z` (B, L) or (S, B, L)."""
-    rank("mu", mu, 2, "(B, L)")
-    shape("logvar", logvar, mu.shape)
-    for name, array in like_z.items():
-        samples_of(name, array, mu.shape)
-
-
-def likelihood(name, outputs, x):
-    """x (B, D); the decoder's outputs (B, D) or (S, B, D)."""
-    rank("x", x, 2, "(B, D)")
-    samples_of(name, outputs, x.shape)
-
-
-def variance(logvar, mean):
-    """logvar like mean, or one per pixel (D,), or shared (1,) or ()."""
-    if np.shape(logvar) not in (mean.shape, mean.shape[-1:], (1,), ()):
-        wanted = f"{mean.shape}, {mean.shape[-1:]}, (1,) or ()"
-        raise ValueError(f"logvar must have shape {wanted}, got {describe(logvar)}")
-
-
-# ------------------------------------------------------------------------------ contracts of estimators
+        return TypeError(f"{name} must be a NumPy array of shape {wanted}, got {describe(array)}")
+    return ValueError(f"{name} must have shape {wanted}, got {describe(array)}")
 
 
 def finite(name, array, expected, axes):
@@ -185,3 +157,27 @@ def finite(name, array, expected, axes):
         where = ", ".join(f"{axis} {i}" for axis, i in zip(axes, index, strict=True))
         raise ValueError(f"{name} must be finite, got {array[tuple(index)]} at {where}")
     return array
+
+
+def updatable(param, grad, *state, name=""):
+    """Refuse arrays that an optimizer's update in place cannot use; return their type.
+
+    All must be real floating-point arrays of param's shape and type, all but grad writable, and no two may
+    share memory. `name` is that of the parameter, for the message.
+    """
+    for i, array in enumerate((param, grad, *state)):
+        what = ("param", "grad", "state")[min(i, 2)] + (f"s[{name!r}]" if name else "")
+        if not isinstance(array, np.ndarray):
+            raise TypeError(f"{what} must be a NumPy array, got {describe(array)}")
+        if array.shape != param.shape:
+            raise ValueError(f"{what} must have its parameter's shape {param.shape}, got {describe(array)}")
+        if array.dtype != param.dtype:
+            raise TypeError(f"{what} must be {param.dtype}, got {array.dtype}")
+        if array.dtype.kind != "f":
+            raise TypeError(f"{what} must hold floating-point numbers, got {describe(array)}")
+        if not array.flags.writeable and array is not grad:
+            raise ValueError(f"{what} is read-only and cannot be updated in place: copy it first")
+        for other in (param, grad, *state)[:i]:
+            if np.shares_memory(array, other):
+                raise ValueError(f"{what} must not share memory with the other arrays of its update")
+    return param.dtype

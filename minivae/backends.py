@@ -1,8 +1,10 @@
-"""Choose who computes: `ops` (NumPy, the text that is taught) or `kernels` (numba, the same made fast).
+"""Choose the functions that compute: `ops` (NumPy, the text to read) or `kernels` (compiled by numba).
 
-Both are namespaces with the same functions. `kernels` is imported here and only when it is asked for, so
+Both are namespaces with the same functions. `kernels` is imported here, and only when it is chosen, so
 that `import minivae` loads no numba.
 """
+
+from importlib import import_module
 
 from . import arguments
 
@@ -10,16 +12,14 @@ BACKENDS = ("numba", "numpy")
 
 
 def namespace(backend):
-    """The module called "numba" or "numpy"; any other namespace with the functions of `ops` as it is."""
-    if not isinstance(backend, str):
-        if not hasattr(backend, "dense_forward"):
-            names = ", ".join(BACKENDS)
-            raise TypeError(f"backend must be one of {names}, or have the functions of ops; got {backend!r}")
-        return backend
-    if arguments.one_of("backend", backend, BACKENDS) == "numpy":
-        from . import ops
-
-        return ops
-    from . import kernels
-
-    return kernels
+    """The module for "numba" or "numpy"; any other namespace with the functions of `ops` as it is."""
+    if isinstance(backend, str):
+        return import_module(
+            {"numba": ".kernels", "numpy": ".ops"}[arguments.one_of("backend", backend, BACKENDS)],
+            __package__,
+        )
+    if not hasattr(backend, "dense_forward"):
+        raise TypeError(
+            f"backend must be one of {', '.join(BACKENDS)}, or have the functions of ops; got {backend!r}"
+        )
+    return backend

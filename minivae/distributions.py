@@ -1,18 +1,20 @@
-"""The three distributions of a VAE: the posterior q(z|x), the prior p(z), the likelihood p(x|z).
+"""Latent families with their priors, and likelihoods: the distributions that a VAE is made of.
 
-The model knows them only through the methods below, so another family joins by standing here and being
-named in `POSTERIORS` or `LIKELIHOODS`; no line of the model changes.
+A model knows them only through the methods below, so another family joins by being defined here and named
+in `POSTERIORS` or `LIKELIHOODS`; no line of the model changes.
 
-    posterior    heads: the names of the encoder's outputs (each (B, L)), handed on in that order
-                 noise(rng, shape), sample(*heads, eps), sample_backward(dz, *heads, eps) -> one d per head
-                 kl(*heads), kl_backward(dkl, *heads) -> one d per head
-                 log_prob(z, *heads), score(z, *heads) -> one d per head
-    prior        sample(rng, n, latent_dim), log_prob(z)
+    posterior    heads: the names of the encoder's outputs (each (B, L)), passed on in that order
+                 noise(rng, shape, dtype), sample(*heads, eps), sample_backward(dz, *heads, eps)
+                 kl(*heads), kl_backward(dkl, *heads); prior: the prior of this KL
+                 log_prob(z, *heads), score(z, *heads), slope(z, *heads) = d log q / dz;
+                 sample_backward, kl_backward and score return one derivative per head
+    prior        sample(rng, n, latent_dim), log_prob(z), slope(z) = d log p / dz
     likelihood   parameters(data_dim, dtype): its own learned arrays by name, often none
                  nll(outputs, x, params), nll_backward(dnll, outputs, x, params) -> doutputs, dparams
-                 mean(outputs), sample(outputs, params, rng), support: the interval that x must lie in
+                 mean(outputs), sample(outputs, params, rng), bias_for_mean(mean)
+                 support: the interval that x must lie in
 
-Each takes the namespace of operations (`ops` or `kernels`) when it is made, and holds nothing else but
+Each receives the namespace of operations (`ops` or `kernels`) when it is made, and holds nothing else but
 its settings: no activations, no noise, no parameters.
 """
 
@@ -26,13 +28,37 @@ from . import arguments
 VARIANCES = ("fixed", "shared", "pixel")
 
 
+# ------------------------------------------------------------------------------ latent families and priors
+
+
+class StandardNormal:
+    """p(z) = N(0, I)."""
+
+    def __init__(self, ops):
+        self.ops = ops
+
+    def sample(self, rng, n, latent_dim):
+        """n draws of z -> (n, L)."""
+        return rng.standard_normal((n, latent_dim))  # (n, L)
+
+    def log_prob(self, z):
+        """z (B, L) or (S, B, L) -> (B,) or (S, B), nats."""
+        zero = np.zeros(z.shape[-2:], z.dtype)
+        return self.ops.gaussian_log_prob(z, zero, zero)
+
+    def slope(self, z):
+        """d log p(z) / dz = -z, like z."""
+        return -z
+
+
 class GaussianPosterior:
-    """q(z|x) = N(mu, exp(logvar)), independent latents; its KL is to the standard normal prior."""
+    """q(z|x) = N(mu, exp(logvar)), independent latents, with the prior N(0, I)."""
 
     heads = ("mu", "logvar")
 
     def __init__(self, ops):
         self.ops = ops
+        self.prior = StandardNormal(ops)
 
     def noise(self, rng, shape, dtype=np.float64):
         """eps ~ N(0, 1): what `sample` turns into z."""
@@ -60,31 +86,43 @@ class GaussianPosterior:
         return self.ops.gaussian_log_prob(z, mu, logvar)
 
     def score(self, z, mu, logvar):
-        """d log q(z|x) by mu and logvar, z held fixed -> both like z."""
+        """d log q(z|x) with respect to mu and logvar, z fixed -> both like z."""
         return self.ops.gaussian_score(z, mu, logvar)
 
+    def slope(self, z, mu, logvar):
+        """d log q(z|x) / dz = -(z - mu) e^-logvar, like z: minus the score of mu."""
+        return -self.ops.gaussian_score(z, mu, logvar)[0]
 
-class StandardNormal:
-    """p(z) = N(0, I)."""
 
-    def __init__(self, ops):
-        self.ops = ops
+# A sampled KL needs one more path back. With k = log q(z; heads) - log p(z), where z depends on the heads:
+#   dk/dz     = d log q / dz - d log p / dz       through z
+#   dk/dhead  = score of that head, z fixed        directly, through the density q
+def kl_forward(posterior, z, heads, sampled):
+    """KL(q || p) in closed form -> (B,), or sampled: log q(z|x) - log p(z) -> (B,) or (S, B); nats."""
+    if not sampled:
+        return posterior.kl(*heads)
+    return posterior.log_prob(z, *heads) - posterior.prior.log_prob(z)
 
-    def sample(self, rng, n, latent_dim):
-        """n draws of z -> (n, L)."""
-        return rng.standard_normal((n, latent_dim))  # (n, L)
 
-    def log_prob(self, z):
-        """z (B, L) or (S, B, L) -> (B,) or (S, B)."""
-        zero = np.zeros(z.shape[-2:], z.dtype)
-        return self.ops.gaussian_log_prob(z, zero, zero)
+def kl_backward(posterior, dkl, z, heads, sampled):
+    """dkl like kl -> dz like z (0 for the closed form, which has no z), one derivative (B, L) per head."""
+    if not sampled:
+        return 0, posterior.kl_backward(dkl, *heads)
+    dkl = dkl[..., None]
+    dz = dkl * (posterior.slope(z, *heads) - posterior.prior.slope(z))
+    scores = zip(posterior.score(z, *heads), heads, strict=True)
+    dheads = [(dkl * score).reshape(-1, *head.shape) for score, head in scores]  # (S, B, L) each
+    return dz, [dhead.sum(axis=0) for dhead in dheads]
+
+
+# ------------------------------------------------------------------------------ likelihoods
 
 
 class Bernoulli:
     """p(x|z) = prod_d p_d^x_d (1 - p_d)^(1 - x_d), with p = sigmoid(logits).
 
-    A probability only for x in {0, 1}. On grey pixels in (0, 1) the same formula is a cross-entropy, a
-    usable loss but not a likelihood; its numbers compare with nothing else.
+    A probability only for x in {0, 1}. On grey pixels in (0, 1) the same formula is a cross-entropy: a
+    usable loss but not a likelihood, and its numbers compare with nothing else.
     """
 
     support = (0.0, 1.0)
@@ -114,7 +152,7 @@ class Bernoulli:
         return (rng.random(mean.shape) < mean).astype(mean.dtype)
 
     def bias_for_mean(self, mean):
-        """The output bias at which the decoder says `mean`: its logit, held off 0 and 1."""
+        """The output bias at which the decoder predicts `mean`: its logit, kept away from 0 and 1."""
         p = np.clip(mean, 1e-3, 1 - 1e-3)
         return np.log(p / (1 - p))
 
@@ -150,7 +188,7 @@ class Gaussian:
         return dmean, {"output.logvar": dlogvar} if "output.logvar" in params else {}
 
     def mean(self, mean):
-        """E[x|z]: what the decoder says."""
+        """E[x|z]: the decoder's output."""
         return mean
 
     def sample(self, mean, params, rng):
@@ -159,15 +197,17 @@ class Gaussian:
         return (mean + std * rng.standard_normal(mean.shape)).astype(mean.dtype)
 
     def bias_for_mean(self, mean):
-        """The output bias at which the decoder says `mean`."""
+        """The output bias at which the decoder predicts `mean`."""
         return mean
 
     def _logvar(self, mean, params):
-        fixed = np.full(1, self.logvar, mean.dtype)
-        return params.get("output.logvar", fixed)
+        if "output.logvar" in params:
+            return params["output.logvar"]
+        return np.full(1, self.logvar, mean.dtype)
 
 
 POSTERIORS = {"gaussian": GaussianPosterior}
+PRIORS = {"standard": StandardNormal}
 LIKELIHOODS = {
     "bernoulli": Bernoulli,
     "gaussian": Gaussian,

@@ -1,66 +1,54 @@
 """The gradient of an expectation: pathwise, score function and its relatives, measure-valued.
 
-The question is the gradient of E_q[f(z)] by mu and logvar, for q = N(mu, exp(logvar)) with independent
-latents, and every estimator is one answer to it. It sees the cost only as two functions:
+The question is the gradient of E_q[f(z)] with respect to q's parameters, mu and logvar for the Gaussian, and
+every estimator is one answer to it. It knows the cost only as two functions:
 
     f(z)    (S, B, L) -> (S, B)      one cost for each sample and datum
-    df(z)   (S, B, L) -> (S, B, L)   its derivative by z, for the estimators that want it
+    df(z)   (S, B, L) -> (S, B, L)   its derivative with respect to z, for the estimators that need it
 
-and returns what each sample says, `dmu, dlogvar` of shape (S, B, L): the mean over S is the estimate of each
-datum's own gradient. mu, logvar are (B, L); eps is (S, B, L) standard normal noise, and (B, L) is one sample.
+and returns one value per sample, `dmu, dlogvar` of shape (S, B, L): the mean over S estimates the gradient of
+each datum. mu, logvar are (B, L); eps is (S, B, L) standard normal noise, and (B, L) is one sample.
 Antithetic estimators return one entry for each pair (eps, -eps), which costs two evaluations. The entries of
-`leave_one_out` depend on each other, those of all others are independent. Read them in this order:
+`leave_one_out` depend on each other, those of all others are independent.
 
-    samples             what they share: drawing z, asking for f(z) and df(z)
-    reparameterization  pathwise, and its antithetic pairs
-    scores              the score function, leave-one-out, baselines
-    measures            measure-valued: one distribution minus another
-    quadrature          the exact gradient, for one or two latents
-    elbo                the KL in closed form or inside the cost; sticking the landing
-    names               one face for all, to plug into a model
-    algebra             sums of terms whose expectation is known
-    variances           the estimators written in such terms
-    moments             how much each scatters, exactly: quadratic, cos, exp, the KL
+    gradients  what an estimator is: pathwise, score function, baselines, measure-valued
+    elbo       the KL in closed form or sampled, sticking the landing, the exact gradient, estimators by name
 
 (Mohamed, Rosca, Figurnov and Mnih 2020, "Monte Carlo Gradient Estimation in Machine Learning")
 """
 
 from .elbo import (
+    ESTIMATORS,
+    ExactGradient,
     beside_closed_form_kl,
     closed_form_kl,
     elbo_cost,
     elbo_slope,
+    exact_gradient,
     monte_carlo_kl,
+    named,
     sticking_the_landing,
 )
-from .measures import measure_valued
-from .moments import cos_moments, exp_moments, kl_moments, quadratic_moments
-from .names import ESTIMATORS, named
-from .quadrature import ExactGradient, exact_gradient
-from .reparameterization import pathwise, pathwise_antithetic
-from .scores import (
+from .gradients import (
     leave_one_out,
     mean_baseline,
+    measure_valued,
     moving_average_baseline,
     optimal_baseline,
+    pathwise,
+    pathwise_antithetic,
     score_function,
     score_function_antithetic,
 )
-from .variances import GradientMoments, Moments
 
 __all__ = [
     "ESTIMATORS",
     "ExactGradient",
-    "GradientMoments",
-    "Moments",
     "beside_closed_form_kl",
     "closed_form_kl",
-    "cos_moments",
     "elbo_cost",
     "elbo_slope",
     "exact_gradient",
-    "exp_moments",
-    "kl_moments",
     "leave_one_out",
     "mean_baseline",
     "measure_valued",
@@ -70,7 +58,6 @@ __all__ = [
     "optimal_baseline",
     "pathwise",
     "pathwise_antithetic",
-    "quadratic_moments",
     "score_function",
     "score_function_antithetic",
     "sticking_the_landing",

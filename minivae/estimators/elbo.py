@@ -1,50 +1,50 @@
-"""The ELBO's own cost: the KL in closed form or inside the expectation, with or without its score."""
+"""The gradient of the ELBO: with the KL in closed form or sampled, exact, or by an estimator's name."""
+
+from typing import NamedTuple
 
 import numpy as np
 
-from .. import ops
-from .reparameterization import pathwise
-from .samples import cost_of, plus, sample, slope_of
+from .. import arguments
+from . import gradients as by
+from .gradients import GAUSSIAN, cost_of, plus, sample, slope_of
 
 
-# The negative ELBO is E_q[nll(z)] + beta KL(q || p), and KL = E_q[log q(z) - log p(z)] may stand inside:
+# The negative ELBO is E_q[nll(z)] + beta KL(q || p), and KL = E_q[log q(z) - log p(z)] may join the cost:
 #   f(z)     = nll(z) + beta (log q(z) - log p(z)),  whose mean has the gradient
-#   d E_q[f] = (d E_q[f] with the parameters in log q held) + beta E_q[d log q]
-# The last term is the mean of the score: zero. What is left of an estimator without it has the same mean.
-def elbo_cost(nll, mu, logvar, beta=1.0):
-    """f(z) = nll(z) + beta (log q(z) - log N(z; 0, I)), q's parameters held: the function f, in nats.
+#   d E_q[f] = (d E_q[f] with the parameters inside log q fixed) + beta E_q[d log q]
+# The last term is the mean of the score: zero. An estimator without it has the same mean.
+def elbo_cost(nll, mu, logvar, beta=1.0, family=GAUSSIAN):
+    """f(z) = nll(z) + beta (log q(z) - log p(z)), q's parameters fixed: the function f, in nats.
 
     nll, and f like it: z (S, B, L) -> (S, B). mu, logvar (B, L).
     """
-    zero = np.zeros_like(mu)
 
     def f(z):
-        kl = ops.gaussian_log_prob(z, mu, logvar) - ops.gaussian_log_prob(z, zero, zero)  # (S, B)
+        kl = family.log_prob(z, mu, logvar) - family.prior.log_prob(z)  # (S, B)
         return cost_of(nll, z, "nll(z)") + beta * kl
 
     return f
 
 
-def elbo_slope(dnll, mu, logvar, beta=1.0):
-    """df/dz of `elbo_cost` from dnll/dz: (S, B, L) -> (S, B, L). d log q/dz is minus the score by mu."""
+def elbo_slope(dnll, mu, logvar, beta=1.0, family=GAUSSIAN):
+    """df/dz of `elbo_cost` from dnll/dz: (S, B, L) -> (S, B, L)."""
 
     def df(z):
-        score, _ = ops.gaussian_score(z, mu, logvar)  # (S, B, L)
-        return slope_of(dnll, z, "dnll(z)") + beta * (z - score)
+        return slope_of(dnll, z, "dnll(z)") + beta * (family.slope(z, mu, logvar) - family.prior.slope(z))
 
     return df
 
 
 def closed_form_kl(estimate, nll, dnll, mu, logvar, eps, beta=1.0):
-    """Gradient of the negative ELBO: `estimate` for the nll, the KL's own derivative for the KL.
+    """Gradient of the negative ELBO: `estimate` for the nll, the closed form's own derivative for the KL.
 
-    estimate(f, df, mu, logvar, eps), as `named` gives it -> dmu, dlogvar (S, B, L).
+    estimate(f, df, mu, logvar, eps), as `named` returns it -> dmu, dlogvar (S, B, L).
     """
     return plus(estimate(nll, dnll, mu, logvar, eps), _kl_gradient(mu, logvar, beta))
 
 
 def monte_carlo_kl(estimate, nll, dnll, mu, logvar, eps, beta=1.0, zero_mean_term=False):
-    """Gradient of the negative ELBO: `estimate` for nll + beta (log q - log p), all of it -> dmu, dlogvar.
+    """Gradient of the negative ELBO: `estimate` for all of nll + beta (log q - log p) -> dmu, dlogvar.
 
     zero_mean_term=True keeps beta d log q. Then `pathwise` is the total derivative, and `score_function` the
     one with the baseline -beta; without it `pathwise` is sticking the landing. The term is taken at z(eps).
@@ -53,24 +53,24 @@ def monte_carlo_kl(estimate, nll, dnll, mu, logvar, eps, beta=1.0, zero_mean_ter
     grads = estimate(cost, slope, mu, logvar, eps)
     if not zero_mean_term:
         return grads
-    z, _ = sample(mu, logvar, eps)
-    return plus(grads, [beta * score for score in ops.gaussian_score(z, mu, logvar)])
+    z = sample((mu, logvar, eps))[2]
+    return plus(grads, [beta * score for score in GAUSSIAN.score(z, mu, logvar)])
 
 
-def sticking_the_landing(dnll, mu, logvar, eps, beta=1.0):
-    """The path derivative of the negative ELBO: only through z, the score of log q left out.
+def sticking_the_landing(dnll, mu, logvar, eps, beta=1.0, family=GAUSSIAN):
+    """The path derivative of the negative ELBO: only through z, without the score of log q -> dmu, dlogvar.
 
-    Where q is the exact posterior, log q(z) - log p(x, z) is constant in z: no sample scatters any more.
+    Where q is the exact posterior, log q(z) - log p(x, z) is constant in z: the variance is zero.
     (Roeder, Wu and Duvenaud 2017)
     """
-    return pathwise(elbo_slope(dnll, mu, logvar, beta), mu, logvar, eps)
+    return by.pathwise(elbo_slope(dnll, mu, logvar, beta, family), mu, logvar, eps, family=family)
 
 
 def beside_closed_form_kl(estimate, beta=1.0, zero_mean_term=False):
     """`monte_carlo_kl` for a model that adds the closed form itself: an estimator of the nll's gradient.
 
-    It takes away what the model adds, so that a Monte Carlo KL is left. A Monte Carlo KL less its mean is
-    noise of mean zero, a control variate: with another beta than the model's it is still unbiased.
+    It subtracts what the model adds, so that the sampled KL is left. A sampled KL less its mean is noise of
+    mean zero, a control variate: with another beta than the model's it is still unbiased.
     """
 
     def estimator(f, df, mu, logvar, eps):
@@ -80,5 +80,108 @@ def beside_closed_form_kl(estimate, beta=1.0, zero_mean_term=False):
     return estimator
 
 
-def _kl_gradient(mu, logvar, beta):
-    return ops.gaussian_kl_backward(np.full(len(mu), beta, mu.dtype), mu, logvar)
+def _kl_gradient(mu, logvar, beta, family=GAUSSIAN):
+    return family.kl_backward(np.full(len(mu), beta, mu.dtype), mu, logvar)
+
+
+# ------------------------------------------------------------------------------ the exact answer
+
+
+class ExactGradient(NamedTuple):
+    """dmu and dlogvar (B, L) by quadrature, and how far each entry may be off (B, L)."""
+
+    dmu: np.ndarray
+    dlogvar: np.ndarray
+    error: np.ndarray
+
+
+def exact_gradient(f, mu, logvar, nodes=64):
+    """E[f(z) score(z)] by Gauss-Hermite quadrature over eps, for L of at most 2 -> ExactGradient.
+
+    `nodes` for each latent: exact for polynomials up to degree 2 nodes - 3. `error` is the larger change of
+    dmu or dlogvar when half as many nodes are used: above the true error for a smooth f, a fair estimate for
+    a jagged one. f receives all nodes^L points at once as its samples.
+    """
+    arguments.shapes(mu=(mu, "BL"), logvar=(logvar, "BL"))
+    if arguments.integer("nodes", nodes, at_least=2) > 256:
+        raise ValueError(f"nodes must be at most 256, got {nodes}: beyond, the nodes' weights underflow")
+    if mu.shape[1] > 2:
+        raise ValueError(
+            f"exact_gradient takes at most 2 latents, got L = {mu.shape[1]}: nodes^L points are too many. "
+            "Use the mean of a long run of pathwise_antithetic, with its standard error"
+        )
+    fine, coarse = _quadrature(f, mu, logvar, nodes), _quadrature(f, mu, logvar, nodes // 2)
+    return ExactGradient(*fine, np.maximum(*(abs(a - b) for a, b in zip(fine, coarse, strict=True))))
+
+
+def _quadrature(f, mu, logvar, nodes):
+    B, L = mu.shape
+    points, weights = np.polynomial.hermite_e.hermegauss(nodes)
+    grid = np.stack(np.meshgrid(*[points] * L, indexing="ij"), axis=-1).reshape(-1, 1, L)  # (nodes^L, 1, L)
+    weights = np.prod(np.meshgrid(*[weights] * L, indexing="ij"), axis=0).ravel()  # (nodes^L,)
+    grads = by.score_function(f, mu, logvar, np.repeat(grid, B, axis=1))  # (nodes^L, B, L) each
+    return [np.tensordot(weights / weights.sum(), grad, axes=1) for grad in grads]  # (B, L) each
+
+
+# ------------------------------------------------------------------------------ by name
+
+
+SLOPE = {"pathwise": by.pathwise, "pathwise-antithetic": by.pathwise_antithetic}
+COST = {
+    "score-function": by.score_function,
+    "score-function-antithetic": by.score_function_antithetic,
+    "leave-one-out": by.leave_one_out,
+}
+BASELINE = {
+    "score-function-mean-baseline": by.mean_baseline,
+    "score-function-optimal-baseline": by.optimal_baseline,
+}
+COUPLED = {"measure-valued": True, "measure-valued-uncoupled": False}
+NAMES = (*SLOPE, *COST, *BASELINE, *COUPLED, "sticking-the-landing")
+
+
+def named(estimator, rng=None, beta=1.0, family=GAUSSIAN):
+    """An estimator, by name or by its function, as estimate(f, df, mu, logvar, eps) -> dmu, dlogvar.
+
+    eps is (S, B, L). The measure-valued ones and those with an estimated baseline also draw from `rng`.
+    beta is the weight of the KL that the model adds, for sticking the landing. Any other callable has this
+    form already and is returned as it is.
+    """
+    if callable(estimator):
+        functions = {function: name for name, function in (SLOPE | COST).items()}
+        functions[by.measure_valued] = "measure-valued"
+        if estimator not in functions:
+            return estimator
+        estimator = functions[estimator]
+    name = arguments.one_of("estimator", estimator, NAMES)
+    if name in COUPLED and family.heads != GAUSSIAN.heads:
+        raise ValueError(f"estimator {name} needs the heads mu and logvar, got {', '.join(family.heads)}")
+
+    def estimate(f, df, *q):
+        if name in SLOPE:
+            return SLOPE[name](df, *q, family=family)
+        if name in COST:
+            return COST[name](f, *q, family=family)
+        *heads, eps = q
+        if name == "sticking-the-landing":
+            landing = sticking_the_landing(df, *q, beta, family)
+            return plus(landing, _kl_gradient(*heads, -beta, family))  # the model adds the closed form
+        if name in COUPLED:
+            return by.measure_valued(f, *heads, rng, COUPLED[name], samples=len(sample(q, family)[1]))
+        eps = sample(q, family)[1]
+        fresh = arguments.generator("rng", rng).standard_normal(eps.shape).astype(eps.dtype, copy=False)
+        baseline = BASELINE[name](f, *heads, fresh, family=family)
+        return by.score_function(f, *q, baseline=baseline, family=family)
+
+    return estimate
+
+
+def _with_rng(name):
+    def estimate(f, df, mu, logvar, eps, rng=None):
+        return named(name, rng)(f, df, mu, logvar, eps)
+
+    return estimate
+
+
+# name -> estimate(f, df, mu, logvar, eps, rng) for the Gaussian
+ESTIMATORS = {name: _with_rng(name) for name in NAMES}

@@ -1,0 +1,56 @@
+"""The objective: from the nll and kl of every sample to one loss, and back to the weight of every sample.
+
+elbo  the negative evidence lower bound, mean(nll + beta kl). (Kingma and Welling 2014)
+iwae  the importance-weighted bound, which rises with S to log p(x). (Burda et al. 2015, equation 8)
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+BOUNDS = ("elbo", "iwae")
+
+
+class Terms(NamedTuple):
+    """The loss and its two terms, nats per example; loss = nll + beta * kl for the ELBO."""
+
+    loss: float
+    nll: float
+    kl: float
+
+
+def bound_forward(nll, kl, beta, bound):
+    """nll (B,) or (S, B), kl (B,) or like nll -> Terms, in nats, summed in double precision.
+
+    Raises ValueError with the name of the term where the loss is not finite.
+    """
+    nll_mean, kl_mean = _mean(nll), _mean(kl)
+    if bound == "elbo":
+        loss = nll_mean + beta * kl_mean
+    else:
+        cost = (nll + beta * kl).reshape(-1, nll.shape[-1])  # (S, B), minus the log-weights
+        least = cost.min(axis=0)  # (B,), taken out so that no weight overflows
+        loss = _mean(least - np.log(np.exp(least - cost).mean(axis=0)))
+    terms = Terms(loss, nll_mean, kl_mean)
+    for name in ("nll", "kl", "loss"):
+        if not np.isfinite(getattr(terms, name)):
+            raise ValueError(f"the loss is not finite: {name} is {getattr(terms, name)}")
+    return terms
+
+
+# elbo: loss = 1/(S B) sum_sb nll_sb + beta/B sum_b kl_b
+# iwae: loss = -1/B sum_b log 1/S sum_s exp(-c_sb) with c = nll + beta kl:
+#   dloss/dc_sb = 1/B exp(-c_sb) / sum_t exp(-c_tb), a softmax over the samples
+def bound_backward(nll, kl, beta, bound):
+    """Derivative of the loss with respect to nll and kl: the weight of each sample -> dnll, dkl."""
+    if bound == "elbo":
+        return np.full(nll.shape, 1 / nll.size, nll.dtype), np.full(kl.shape, beta / kl.size, kl.dtype)
+    cost = (nll + beta * kl).reshape(-1, nll.shape[-1])  # (S, B)
+    weights = np.exp(cost.min(axis=0) - cost)
+    dnll = (weights / weights.sum(axis=0) / nll.shape[-1]).reshape(nll.shape)
+    return dnll, beta * dnll
+
+
+def _mean(per_example):
+    """The mean as a Python number, summed in double precision."""
+    return per_example.astype(np.promote_types(per_example.dtype, np.float64)).mean().item()

@@ -1,0 +1,107 @@
+"""What every model shares: a backend, a precision, checked arguments, and copies of itself.
+
+A model holds parameters and settings. Its distributions hold the namespace of operations, which cannot be
+copied or pickled; so copies leave it out and bind it again.
+"""
+
+import copy
+
+import numpy as np
+
+from .. import arguments, ops
+from ..backends import namespace
+
+DTYPES = ("float32", "float64", "complex128")
+
+
+class Model:
+    """Base of the models: params, dtype, backend, and `families`, the attributes that hold distributions."""
+
+    families = ()
+
+    def use(self, backend, dtype):
+        """Compute with this backend, a name or a namespace with the functions of `ops`, in this precision."""
+        self.dtype = _dtype(dtype)
+        if self.dtype.kind == "c" and backend == "numba":
+            raise ValueError('dtype complex128 needs backend="numpy": the kernels compute in real numbers')
+        self.backend, self.ops = "numpy" if backend is ops else backend, namespace(backend)
+        for name in self.families:
+            if name in vars(self):
+                setattr(self, name, _bound(getattr(self, name), self.ops))
+
+    def astype(self, dtype, backend=None):
+        """A copy of the model in another precision, and with another backend if one is given."""
+        twin = copy.copy(self)
+        twin.use(self.backend if backend is None else backend, dtype)
+        twin.params = {name: param.astype(twin.dtype) for name, param in self.params.items()}
+        return twin
+
+    def __deepcopy__(self, memo):
+        return self.astype(self.dtype)
+
+    def __getstate__(self):
+        unbound = {name: _bound(getattr(self, name), None) for name in self.families}
+        return {name: value for name, value in vars(self).items() if name != "ops"} | unbound
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        self.use(self.backend, self.dtype)
+
+    # -------------------------------------------------------------------------- the doors
+
+    def matrix(self, name, array, columns, rows=None, support=()):
+        """A finite array (rows, columns) in the model's type, within the support."""
+        if not isinstance(array, np.ndarray):
+            array = arguments.numeric(name, array)
+        if array.ndim != 2 or array.shape[1] != columns or rows not in (None, array.shape[0]):
+            wanted = f"({'B' if rows is None else rows}, {columns})"
+            raise ValueError(f"{name} must have shape {wanted}, got {arguments.describe(array)}")
+        return arguments.cast(name, array, self.dtype, *support)
+
+    def samples(self, name, array, rows, columns):
+        """A finite array (rows, columns) or (S, rows, columns) in the model's type."""
+        if not isinstance(array, np.ndarray):
+            array = arguments.numeric(name, array)
+        if array.shape[-2:] != (rows, columns) or array.ndim > 3:
+            wanted = f"({rows}, {columns}) or (S, {rows}, {columns})"
+            raise ValueError(f"{name} must have shape {wanted}, got {arguments.describe(array)}")
+        return arguments.cast(name, array, self.dtype)
+
+
+def check_shapes(**results):
+    """The door to what a distribution of the caller's own returns."""
+    for name, (array, expected) in results.items():
+        if np.shape(array) != expected:
+            raise ValueError(
+                f"the model's {name} must have shape {expected}, got {arguments.describe(array)}"
+            )
+
+
+def check_heads(names, heads, derivatives):
+    """The same for derivatives of the heads, which would broadcast silently."""
+    for place, given in derivatives.items():
+        for name, head, dhead in zip(names, heads, given, strict=True):
+            if np.shape(dhead) != head.shape:
+                got = arguments.describe(dhead)
+                raise ValueError(f"the posterior's d{name} {place} must have shape {head.shape}, got {got}")
+
+
+def family(name, given, known):
+    """A class of distributions by its name in `known`, or a class of the caller's own as it is."""
+    return given if callable(given) else known[arguments.one_of(name, given, known)]
+
+
+def _bound(distribution, ops):
+    """A copy of a distribution, and of the prior that it brings, that calls the functions of `ops`."""
+    twin = copy.copy(distribution)
+    twin.ops = ops
+    if getattr(twin, "prior", distribution) is not distribution:
+        twin.prior = _bound(twin.prior, ops)
+    return twin
+
+
+def _dtype(dtype):
+    for name in DTYPES:
+        if dtype is not None and dtype in (name, np.dtype(name), np.dtype(name).type):
+            return np.dtype(name)
+    raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {arguments.describe(dtype)}")

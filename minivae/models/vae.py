@@ -1,0 +1,277 @@
+"""The VAE: one walk forward, one walk back that mirrors it.
+
+    x -> encoder -> mu, logvar -> z = mu + std * eps -> decoder -> logits -> nll;   loss = nll + beta kl
+
+Read `forward` and `backward` side by side: that is the whole model. The latent family, the likelihood, the
+condition and the bound are values of its variables. The model holds parameters and settings only; what the
+forward pass computed travels in a `Trace` that the caller holds, and the noise is always passed in.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import arguments, estimators, network
+from ..distributions import LIKELIHOODS, POSTERIORS, PRIORS, kl_backward, kl_forward
+from ..ops import ACTIVATIONS
+from .bounds import BOUNDS, bound_backward, bound_forward
+from .model import Model, check_heads, check_shapes, family
+
+
+class Trace(NamedTuple):
+    """What a forward pass computed and a backward pass needs. S is an axis only where eps has it."""
+
+    x: np.ndarray  # (B, D)
+    eps: np.ndarray  # (B, L) or (S, B, L)
+    condition: np.ndarray | None  # (B, C)
+    target: np.ndarray  # (B, D): x, unless the model denoises
+    heads: tuple  # mu, logvar: (B, L) each
+    z: np.ndarray  # like eps
+    outputs: np.ndarray  # logits or means: (B, D) or (S, B, D)
+    nll: np.ndarray  # (B,) or (S, B)
+    kl: np.ndarray  # (B,), or like nll where it is sampled
+    caches: dict  # layer name -> cache of its dense_forward
+    beta: float
+    bound: str
+
+
+def unchanged(name, value):
+    """The hook `at` of an ordinary walk: every value goes on as it is."""
+    return value
+
+
+class VAE(Model):
+    """Variational autoencoder (Kingma and Welling 2014) with any number of hidden layers.
+
+    data_dim, latent_dim   D and L
+    hidden                 widths of the encoder's hidden layers; the decoder has them in reverse
+    activation             of the hidden layers: identity, relu, tanh, softplus or sigmoid
+    likelihood             "bernoulli", "gaussian" (unit variance), "gaussian-shared" or "gaussian-pixel"
+                           (one learned log-variance for all pixels, or for each); or a class of your own
+                           with the methods that `distributions` lists
+    backend                "numba", "numpy", or any namespace with the functions of `ops`
+    dtype                  float32 to train, float64 to check; complex128 for complex steps ("numpy" only)
+    seed                   int or Generator, for the weights: Glorot uniform; biases start at zero
+    posterior, prior       "gaussian" and "standard"; or a posterior class of your own, which brings its prior
+    condition_dim          C, the width of a condition that both networks receive beside x and z; 0: none
+    """
+
+    families = ("posterior", "likelihood")
+
+    def __init__(
+        self,
+        data_dim=784,
+        latent_dim=20,
+        hidden=(400,),
+        activation="relu",
+        likelihood="bernoulli",
+        backend="numba",
+        dtype=np.float32,
+        seed=0,
+        posterior="gaussian",
+        prior="standard",
+        condition_dim=0,
+    ):
+        self.data_dim = D = arguments.integer("data_dim", data_dim)
+        self.latent_dim = L = arguments.integer("latent_dim", latent_dim)
+        self.condition_dim = C = arguments.integer("condition_dim", condition_dim, at_least=0)
+        self.hidden = hidden = network.widths("hidden", hidden)
+        self.activation = arguments.one_of("activation", activation, ACTIVATIONS)
+        self.use(backend, dtype)
+        arguments.one_of("prior", prior, PRIORS)
+        self.posterior = family("posterior", posterior, POSTERIORS)(self.ops)
+        if not hasattr(self.posterior, "prior"):
+            self.posterior.prior = PRIORS[prior](self.ops)
+        self.likelihood = family("likelihood", likelihood, LIKELIHOODS)(self.ops)
+
+        down, up = (D + C, *hidden), (L + C, *hidden[::-1])
+        self.encoder = network.stack([f"encoder{i + 1}" for i in range(len(hidden))], down, activation)
+        self.heads = tuple(network.Layer(name, down[-1], L) for name in self.posterior.heads)
+        self.decoder = network.stack([f"decoder{i + 1}" for i in range(len(hidden))], up, activation)
+        self.decoder += (network.Layer("output", up[-1], D),)
+        rng = arguments.seeded("seed", seed)
+        self.params = network.initialize((*self.encoder, *self.heads, *self.decoder), rng, self.dtype)
+        self.params |= self.likelihood.parameters(D, self.dtype)
+
+    # -------------------------------------------------------------------------- the walk, forward and back
+
+    def forward(self, x, eps, beta=1.0, condition=None, target=None, bound="elbo", at=unchanged):
+        """x (B, D), eps (B, L) or (S, B, L), condition (B, C), target like x (default: x) -> Terms, Trace.
+
+        bound "elbo": loss = mean over b of (mean over s of nll_sb + beta kl_b), the negative ELBO.
+        bound "iwae": loss = -mean over b of log mean over s of exp(-nll_sb - beta kl_sb), with the sampled
+        kl_sb = log q(z_sb|x) - log p(z_sb). (Burda et al. 2015, equation 8)
+        `at(name, value)` is called at every node and returns the value to go on with: a checker pushes there.
+        """
+        x, eps = self._data("x", x), self.samples("eps", eps, len(x), self.latent_dim)
+        c = self._condition(condition, len(x))
+        target = x if target is None else self._data("target", target, len(x))
+        beta = arguments.number("beta", beta, at_least=0)
+        sampled = arguments.one_of("bound", bound, BOUNDS) == "iwae"
+        with np.errstate(over="ignore", invalid="ignore"):  # the bound reports a loss that is not finite
+            caches = {}
+            heads = self._encode(x, c, caches, at)  # mu, logvar: (B, L) each
+            z = at("z", self.posterior.sample(*heads, eps))  # like eps
+            outputs = self._decode(z, c, caches, at)  # (..., B, D)
+            nll = at("nll", self.likelihood.nll(outputs, target, self.params))  # (B,) or (S, B)
+            kl = at("kl", kl_forward(self.posterior, z, heads, sampled))  # (B,), or like nll if sampled
+            check_shapes(nll=(nll, eps.shape[:-1]), kl=(kl, nll.shape if sampled else (len(x),)))
+            terms = bound_forward(nll, kl, beta, bound)
+        return terms, Trace(x, eps, c, target, heads, z, outputs, nll, kl, caches, beta, bound)
+
+    def backward(self, trace, weights=None, estimator=None):
+        """Every derivative of the loss by name: nodes ("z", "mu", "decoder1") and parameters ("mu.W").
+
+        weights    (dnll, dkl) like nll and kl instead of the bound's own; zeros isolate one term of the loss
+        estimator  of the gradient with respect to the heads, through the sampling of z; None is pathwise
+        """
+        heads, z, eps = trace.heads, trace.z, trace.eps
+        with np.errstate(over="ignore", invalid="ignore"):
+            dnll, dkl = weights or bound_backward(trace.nll, trace.kl, trace.beta, trace.bound)
+            d = {"nll": dnll, "kl": dkl}
+            doutputs, dparams = self.likelihood.nll_backward(dnll, trace.outputs, trace.target, self.params)
+            own = {f"d({name})": (dparam, self.params[name].shape) for name, dparam in dparams.items()}
+            check_shapes(doutputs=(doutputs, trace.outputs.shape), **own)
+            dz_nll = self._decode_backward(doutputs, z.shape, trace.caches, d)
+            dz_kl, through_kl = kl_backward(self.posterior, dkl, z, heads, trace.bound == "iwae")
+            d["z"] = dz = dz_nll + dz_kl
+            if estimator not in (None, "pathwise"):
+                through_z = self._estimate(estimator, dnll, trace)
+            elif hasattr(self.posterior, "sample_backward"):
+                through_z = self.posterior.sample_backward(dz, *heads, eps)
+            else:
+                kind = type(self.posterior).__name__
+                raise ValueError(f"{kind} has no path from its parameters to z: choose an estimator")
+            check_heads(self.posterior.heads, heads, {"of the kl": through_kl, "through z": through_z})
+            self._encode_backward(through_kl, through_z, trace.caches, d)
+        return d | dparams
+
+    def _encode(self, x, c, caches, at=unchanged):
+        h = network.forward(self.ops, self.params, self.encoder, _join(x, c), caches, at)  # (B, H)
+        return [network.forward(self.ops, self.params, (head,), h, caches, at) for head in self.heads]
+
+    def _encode_backward(self, through_kl, through_z, caches, d):
+        dh = None  # (B, H): each head adds its part; without hidden layers h is x, and needs no derivative
+        for head, dkl, dz in zip(self.heads, through_kl, through_z, strict=True):
+            part = network.backward(self.ops, (head,), dkl + dz, caches, d, input_gradient=bool(self.encoder))
+            dh = part if dh is None else dh + part
+        network.backward(self.ops, self.encoder, dh, caches, d, input_gradient=False)
+
+    def _decode(self, z, c, caches, at=unchanged):
+        rows = _join(z, c).reshape(-1, self.latent_dim + self.condition_dim)  # samples are more rows
+        outputs = network.forward(self.ops, self.params, self.decoder, rows, caches, at)  # (S * B, D)
+        return outputs.reshape(*z.shape[:-1], self.data_dim)
+
+    def _decode_backward(self, doutputs, z_shape, caches, d):
+        rows = doutputs.reshape(-1, self.data_dim)  # (S * B, D)
+        drows = network.backward(self.ops, self.decoder, rows, caches, d)  # (S * B, L + C)
+        return drows[:, : self.latent_dim].reshape(z_shape)  # the condition is data
+
+    def loss(self, x, eps, beta=1.0, condition=None, target=None, bound="elbo"):
+        """The forward pass alone -> Terms."""
+        return self.forward(x, eps, beta, condition, target, bound)[0]
+
+    def loss_and_grads(self, x, eps, beta=1.0, estimator=None, condition=None, target=None, bound="elbo"):
+        """x (B, D), eps (B, L) or (S, B, L) -> Terms (floats, nats per example), grads like params.
+
+        estimator: of the gradient through the sampling of z. None is "pathwise"; a name, `named(name, rng)`
+        or any estimate(f, df, mu, logvar, eps) as in `estimators`. Everything else is the same for all.
+        Raises ValueError for a wrong shape, an entry that is not finite or that the likelihood does not
+        support, or a loss that is not finite; TypeError for anything that is not an array of real numbers.
+        """
+        terms, trace = self.forward(x, eps, beta, condition, target, bound)
+        d = self.backward(trace, estimator=estimator)
+        return terms, {name: d[name] for name in self.params}
+
+    # -------------------------------------------------------------------------- the estimators' view
+
+    def cost(self, x, condition=None, target=None):
+        """The nll of x (B, D) as `estimators` see it: f(z) -> (S, B), df(z) -> (S, B, L), z (S, B, L)."""
+        x, c = self._data("x", x), self._condition(condition, len(x))
+        target = x if target is None else self._data("target", target, len(x))
+
+        def f(z):
+            outputs = self._decode(z.astype(self.dtype, copy=False), c, {})
+            return self.likelihood.nll(outputs, target, self.params)
+
+        def df(z):
+            z, caches = z.astype(self.dtype, copy=False), {}
+            outputs = self._decode(z, c, caches)
+            dnll = np.ones(z.shape[:-1], self.dtype)
+            doutputs, _ = self.likelihood.nll_backward(dnll, outputs, target, self.params)
+            return self._decode_backward(doutputs, z.shape, caches, {})
+
+        return f, df
+
+    def _estimate(self, estimator, dnll, trace):
+        """Gradient of sum(dnll * nll) with respect to each head, (B, L), by an estimator."""
+        if trace.bound != "elbo":
+            raise ValueError(f'bound "{trace.bound}" has a pathwise gradient only; leave out the estimator')
+        estimate = estimators.named(estimator, beta=trace.beta, family=self.posterior)
+        samples = trace.eps.reshape(-1, *trace.eps.shape[-2:])  # (S, B, L)
+        grads = estimate(*self.cost(trace.x, trace.condition, trace.target), *trace.heads, samples)
+        names = [f"d{name}" for name in self.posterior.heads]
+        if len(grads) != len(names):
+            raise ValueError(f"an estimator must return {' and '.join(names)}, got {len(grads)} values")
+        for name, grad in zip(names, grads, strict=True):
+            arguments.finite(f"the estimator's {name}", grad, samples.shape, ("sample", "datum", "latent"))
+        dnll = dnll.reshape(-1, len(trace.x), 1)  # (S, B, 1)
+        return [(dnll * grad).sum(axis=0).astype(self.dtype, copy=False) for grad in grads]
+
+    # -------------------------------------------------------------------------- what a trained model does
+
+    def encode(self, x, condition=None):
+        """x (B, D) -> mu, logvar (B, L) of q(z|x)."""
+        x = self._data("x", x)
+        return tuple(self._encode(x, self._condition(condition, len(x)), {}))
+
+    def decode(self, z, condition=None):
+        """z (N, L) -> the likelihood's argument, (N, D): logits for Bernoulli, means for Gaussian."""
+        z = self.matrix("z", z, self.latent_dim)
+        return self._decode(z, self._condition(condition, len(z)), {})
+
+    def mean(self, z, condition=None):
+        """E[x|z]: z (N, L) -> pixel means (N, D)."""
+        return self.likelihood.mean(self.decode(z, condition))
+
+    def sample(self, n, rng, condition=None):
+        """Draw z from the prior and decode it -> pixel means (n, D)."""
+        n, rng = arguments.integer("n", n), arguments.generator("rng", rng)
+        return self.mean(self.prior.sample(rng, n, self.latent_dim), condition)
+
+    def reconstruct(self, x, condition=None):
+        """E[x|z] at z = mu(x): x (B, D) -> pixel means (B, D)."""
+        return self.mean(self.encode(x, condition)[0], condition)
+
+    def start_output_at(self, pixel_mean):
+        """Set the output bias so that an untrained decoder predicts about `pixel_mean` (D,).
+
+        It saves the first steps, which would learn just that. (Burda et al. 2015, appendix)
+        """
+        pixel_mean = arguments.cast("pixel_mean", pixel_mean, np.float64, *self.likelihood.support)
+        arguments.shape("pixel_mean", pixel_mean, (self.data_dim,))
+        self.params["output.b"][...] = self.likelihood.bias_for_mean(pixel_mean)
+
+    @property
+    def prior(self):
+        """p(z), the prior that the posterior's KL refers to."""
+        return self.posterior.prior
+
+    def _data(self, name, x, rows=None):
+        return self.matrix(name, x, self.data_dim, rows, self.likelihood.support)
+
+    def _condition(self, condition, rows):
+        if (condition is None) != (self.condition_dim == 0):
+            wanted = (
+                f"must have shape ({rows}, {self.condition_dim})" if self.condition_dim else "must be None"
+            )
+            given = arguments.describe(condition)
+            raise ValueError(
+                f"condition {wanted} for a model of condition_dim {self.condition_dim}, got {given}"
+            )
+        return None if condition is None else self.matrix("condition", condition, self.condition_dim, rows)
+
+
+def _join(x, c):
+    """x (..., B, n) with the condition c (B, C) appended to every row -> (..., B, n + C)."""
+    return x if c is None else np.concatenate([x, np.broadcast_to(c, (*x.shape[:-1], c.shape[-1]))], axis=-1)
