@@ -1,9 +1,10 @@
 """Lessons that run, and exercises that say what is wrong: `python -m lessons`.
 
-NN_verb_object.py   the lessons, plain scripts in cells
-story               what a lesson is told with: numbers beside their exact values, figures
-exercises/          one module each: the task, hints, checks
-slips/              what goes wrong with each: wrong answers, and what else may have been computed
-judging/            how an answer is held to a reference, and how the cause of an error is found
-cli                 the commands; stubs, checking, child: what they are made of
+NN_verb_object.py   the lessons, plain scripts in cells; story: headings, questions, numbers, figures
+exercises/          one module each: the task, hints, the right lines, and a table of wrong ones
+walks, cases        a right answer as text, its slips and mutants; the arguments that it is tried on
+calls, explain      careful calls of the learner's functions; why a result is wrong
+judge, runner       the checks of an exercise; a learner's file in a child process with a time limit
+cli, work           the commands, and the files that they read and write
+bugs/ lab/          the gallery of bugs; the variance laboratory and the benchmark
 """

@@ -1,56 +1,68 @@
-"""The face of lessons and exercises: python -m lessons."""
+"""The command line of lessons and exercises: python -m lessons."""
 
 import argparse
-import ast
-import json
 import os
-import re
 import runpy
-import shutil
 import sys
 import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from itertools import zip_longest
 from pathlib import Path
 
-from . import checking, stubs
-from .exercises import ORDER, load
+from . import runner, work
+from .exercises import ORDER, load, one, solution, stub
+from .story import columns, wrapped
 
-LESSONS = Path(__file__).resolve().parent
 COMMAND = "python -m lessons"
-AT_A_GLANCE = 6  # seconds that a file may take where all are looked at
-TRACE = "the traceback in full, where the file stops with an exception or hangs"
+AT_A_GLANCE = 6  # seconds that a file may take in the list of all
+TRACE = "the full traceback, if the file stops with an exception or is stopped"
+# commands that are modules of their own, with add_arguments(parser) and run(args): what they do
+MODULES = {
+    "variance": ("lab.variance", "compare the variance and the run time of gradient estimators"),
+    "bench": ("lab.bench", "measure the time of a training step"),
+    "bugs": ("bugs.command", "plant classical bugs of VAE code and see which check finds them"),
+}
 
 
-def parser():
-    """Every command and its arguments."""
+def parser(name=None):
+    """Every command and its arguments; of modules only the one of this name is imported, or all."""
     top = argparse.ArgumentParser(
-        prog=COMMAND, description="Lessons that run and exercises that say what is wrong."
+        prog=COMMAND, description="Lessons that run, exercises that say what is wrong."
     )
     commands = top.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    for name, (_, words) in COMMANDS.items():
-        command = commands.add_parser(name, help=words, description=words)
-        if name != "list":
-            last, what = (len(_scripts()), "lesson") if name == "run" else (len(ORDER), "exercise")
-            command.add_argument("number", type=int, help=f"of the {what}, 1 to {last}")
-        if name in ("check", "watch"):
-            command.add_argument("--trace", action="store_true", help=TRACE)
-        if name == "hint":
-            command.add_argument("which", type=int, nargs="?", help="this hint again, by its number")
-        if name == "solution":
-            command.add_argument("--anyway", action="store_true", help="before your own passes")
+    for command, (_, words) in COMMANDS.items():
+        sub = commands.add_parser(command, help=words, description=words)
+        if command != "list":
+            last, what = (len(work.scripts()), "lesson") if command == "run" else (len(ORDER), "exercise")
+            sub.add_argument("number", type=int, help=f"of the {what}, 1 to {last}")
+        if command in ("check", "watch"):
+            sub.add_argument("--trace", action="store_true", help=TRACE)
+        if command == "hint":
+            sub.add_argument("which", type=int, nargs="?", help="this hint again, by its number")
+        if command == "solution":
+            sub.add_argument("--anyway", action="store_true", help="before your own passes")
+    for command, (module, words) in MODULES.items():
+        sub = commands.add_parser(command, help=words, description=words)
+        if name in (None, command):
+            import_module(f".{module}", __package__).add_arguments(sub)
     return top
 
 
-def main(argv=None, work=LESSONS / "work"):
-    """Carry out one command -> exit code: 1 where an answer is wrong, 2 where it makes no sense."""
-    options = parser().parse_args(argv)
-    options.work = Path(work)
+def main(argv=None, folder=work.LESSONS / "work"):
+    """Carry out one command -> exit code: 1 if an answer is wrong, 2 if the command makes no sense."""
+    argv = sys.argv[1:] if argv is None else argv
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a character that the terminal does not have
+    options = parser(next(iter(argv), "")).parse_args(argv)
+    options.folder = Path(folder)
     options.trace = getattr(options, "trace", False)
     try:
+        if options.command in MODULES:
+            return _module(options)
         return COMMANDS[options.command or "list"][0](options)
-    except BrokenPipeError:  # whoever reads has seen enough
+    except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (_Refused, OSError) as error:
@@ -71,25 +83,24 @@ class _Refused(Exception):
 def overview(options):
     """Every lesson with its exercises, how far each is, and the next command."""
     exercises = load()
-    paths = {n: _path(options.work, n, exercise) for n, exercise in exercises.items()}
+    paths = {n: work.file_of(options.folder, n, exercise) for n, exercise in exercises.items()}
     started = [n for n in exercises if paths[n].exists()]
     with ThreadPoolExecutor(2) as pool:
-        judged = pool.map(lambda n: checking.judge(n, paths[n], AT_A_GLANCE, fast=True), started)
-        outcomes = dict(zip(started, judged, strict=True))
-    done = sum(outcome.ok for outcome in outcomes.values())
-    print(f"{done} of {len(exercises)} exercises done")
+        checked = pool.map(lambda n: runner.check(n, paths[n], AT_A_GLANCE), started)
+        outcomes = dict(zip(started, checked, strict=True))
+    print(f"{sum(outcome.ok for outcome in outcomes.values())} of {len(exercises)} exercises done")
     lesson = None
     for number, exercise in exercises.items():
         if exercise.lesson != lesson:
             lesson = exercise.lesson
-            print(f"\nlesson {lesson}  {_title(lesson):<44} {COMMAND} run {lesson}")
+            print(f"\nlesson {lesson}  {work.title(lesson):<40} {COMMAND} run {lesson}")
         print(f"{number:>8}  {_state(outcomes.get(number)):<10} {exercise.title}")
     for number in exercises:
         if number not in outcomes:
             print(f"\nnext: {COMMAND} start {number}")
             return 0
         if not outcomes[number].ok:
-            print(f"\nnext: {COMMAND} check {number}      ({_shown(paths[number])})")
+            print(f"\nnext: {COMMAND} check {number}      ({work.relative(paths[number])})")
             return 0
     print("\nall are done")
     return 0
@@ -98,103 +109,100 @@ def overview(options):
 def start(options):
     """Write the stub, unless a file is there."""
     number, exercise = _exercise(options)
-    path = _path(options.work, number, exercise)
+    path = work.file_of(options.folder, number, exercise)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with open(path, "x") as file:
-            file.write(stubs.stub(number, exercise))
+        with open(path, "x", encoding="utf-8") as file:
+            file.write(stub(number, exercise))
     except FileExistsError:
-        print(f"{_shown(path)} is there already and stays as it is; `{COMMAND} reset {number}` starts afresh")
+        _say(f"{work.relative(path)} exists and stays as it is; `{COMMAND} reset {number}` starts afresh")
         return 0
-    print(f"wrote {_shown(path)}: fill the {_holes(exercise)}, then `{COMMAND} check {number}`")
+    count = len(exercise.parts)
+    holes = "hole" if count == 1 else f"{count} holes"
+    _say(f"wrote {work.relative(path)}: fill the {holes}, then `{COMMAND} check {number}`")
     return 0
 
 
 def check(options):
     """Run the checks, up to the first that fails."""
-    number, exercise = _exercise(options)
-    path = _started(options.work, number, exercise)
-    print(f"exercise {number}: {exercise.title}   {_shown(path)}")
-    return _report(number, exercise, checking.judge(number, path), options.trace)
+    number, exercise, path = _started(options)
+    _say(f"exercise {number}: {exercise.title}   {work.relative(path)}")
+    return _report(number, runner.check(number, path), options.trace)
 
 
 def hint(options):
-    """The next hint."""
+    """The next hint; before the exercise is started none is used up."""
     number, exercise = _exercise(options)
-    given = _hints(options.work)
-    at = (
-        min(given.get(str(number), 0), len(exercise.hints) - 1)
-        if options.which is None
-        else options.which - 1
-    )
-    if not 0 <= at < len(exercise.hints):
-        raise _Refused(f"there is no hint {options.which}: they are numbered 1 to {len(exercise.hints)}")
-    first, *rest = exercise.hints[at].split("\n")
-    print(f"hint {at + 1} of {len(exercise.hints)}")
-    print(textwrap.fill(first, 96))
+    given, hints = work.hints(options.folder), exercise.hints
+    at = min(given.get(str(number), 0), len(hints) - 1) if options.which is None else options.which - 1
+    if not 0 <= at < len(hints):
+        raise _Refused(f"there is no hint {options.which}: they are numbered 1 to {len(hints)}")
+    first, *rest = hints[at].split("\n")
+    print(f"hint {at + 1} of {len(hints)}")
+    _say(first)
     print(*rest, sep="\n", end="\n" * bool(rest))
-    if at + 1 == len(exercise.hints):
-        print(f"that was the last; `{COMMAND} solution {number} --anyway` shows the library's own")
+    if at + 1 == len(hints):
+        _say(f"that was the last; `{COMMAND} solution {number} --anyway` shows the solution")
     if at:
         print(f"`{COMMAND} hint {number} 1` shows the first again")
-    _remember(options.work, given | {str(number): max(at + 1, given.get(str(number), 0))})
+    if work.file_of(options.folder, number, exercise).exists():
+        work.remember(options.folder, given | {str(number): max(at + 1, given.get(str(number), 0))})
     return 0
 
 
-def solution(options):
-    """Your code beside the library's."""
+def show(options):
+    """Your code beside the right lines."""
     number, exercise = _exercise(options)
-    path = _path(options.work, number, exercise)
-    if not options.anyway:
-        outcome = checking.judge(number, _started(options.work, number, exercise))
-        if not outcome.ok:
-            anyway = f"`{COMMAND} solution {number} --anyway` shows it all the same"
-            raise _Refused(f"exercise {number} does not pass yet; {anyway}")
-    mine = _definitions(path)
-    for function in exercise.functions:
-        _side_by_side(("yours", mine.get(function.__name__, "(not there)")), _theirs(function))
-    for function in exercise.shows:
-        _one_below_the_other(_theirs(function))
+    path = work.file_of(options.folder, number, exercise)
+    if not options.anyway and not runner.check(number, _started(options)[2]).ok:
+        anyway = f"`{COMMAND} solution {number} --anyway` shows the solution all the same"
+        raise _Refused(f"exercise {number} does not pass yet; {anyway}")
+    mine = work.functions(path)
+    for part in exercise.parts:
+        _side_by_side(("yours", mine.get(part.name, "(not there)")), ("one solution", solution(part)))
+    names = [f"{part.function.__module__}.{part.name}" for part in exercise.parts]
+    if all(name.startswith("minivae") for name in names):
+        _say(f"\nthe library's own, with its derivation: {', '.join(names)}")
     return 0
 
 
 def reset(options):
-    """A fresh stub; what was there is kept as a numbered backup."""
-    number, exercise = _exercise(options)
-    path = _started(options.work, number, exercise)
+    """A fresh stub; the file that was there is kept as a numbered backup."""
+    number, _, path = _started(options)
     kept = next(p for i in range(1, 10**6) if not (p := path.with_name(f"{path.name}.{i}")).exists())
     path.rename(kept)
-    _remember(options.work, {n: k for n, k in _hints(options.work).items() if n != str(number)})
-    print(f"kept your file as {_shown(kept)}")
+    work.remember(options.folder, {n: k for n, k in work.hints(options.folder).items() if n != str(number)})
+    _say(f"kept your file as {work.relative(kept)}")
     return start(options)
 
 
 def watch(options, wait=0.5):
     """Check again whenever the file is saved, until Ctrl-C."""
-    number, exercise = _exercise(options)
-    path = _started(options.work, number, exercise)
-    print(f"watching {_shown(path)}: save it to have it checked, Ctrl-C ends")
+    number, exercise, path = _started(options)
+    print(f"watching {work.relative(path)}: save it to check it, Ctrl-C ends")
     seen = None
     while True:
-        now = _saved(path)
+        now = work.saved(path)
         if now is not None and now != seen:
             seen = now
             print(f"\n{time.strftime('%H:%M:%S')}  exercise {number}: {exercise.title}")
-            _report(number, exercise, checking.judge(number, path), options.trace)
+            _report(number, runner.check(number, path), options.trace)
             sys.stdout.flush()
         time.sleep(wait)
 
 
 def run(options):
     """Run a lesson."""
-    scripts = _scripts()
+    scripts = work.scripts()
     if options.number not in scripts:
         raise _Refused(
             f"there is no lesson {options.number}: they are numbered {min(scripts)} to {max(scripts)}"
         )
     runpy.run_path(str(scripts[options.number]), run_name="__main__")
-    theirs = [number for number, exercise in load().items() if exercise.lesson == options.number]
-    print(f"\nto do it yourself: {', '.join(f'{COMMAND} start {number}' for number in theirs)}")
+    print("\nto do it yourself:")
+    for number, exercise in load().items():
+        if exercise.lesson == options.number:
+            print(f"  {COMMAND} start {number:<4} {exercise.title}")
     return 0
 
 
@@ -203,17 +211,45 @@ COMMANDS = {
     "start": (start, "write the file of an exercise, with a hole for every function"),
     "check": (check, "is it right? if not, what is wrong"),
     "hint": (hint, "the next hint"),
-    "solution": (solution, "your code beside the library's, once yours is right"),
+    "solution": (show, "your code beside a solution, once yours is right"),
     "reset": (reset, "start afresh; your file is kept as a backup"),
     "watch": (watch, "check again whenever you save"),
     "run": (run, "run a lesson"),
 }
 
 
-# ------------------------------------------------------------------------------ what they print
+def _module(options):
+    """A command of another module; a bad argument is one line."""
+    try:
+        return import_module(f".{MODULES[options.command][0]}", __package__).run(options)
+    except (ValueError, TypeError) as error:
+        raise _Refused(str(error)) from error
 
 
-def _report(number, exercise, outcome, trace):
+def _exercise(options):
+    if not 0 < options.number <= len(ORDER):
+        raise _Refused(f"there is no exercise {options.number}: they are numbered 1 to {len(ORDER)}")
+    return options.number, one(options.number)
+
+
+def _started(options):
+    """Number, exercise and file of an exercise that is started."""
+    number, exercise = _exercise(options)
+    path = work.file_of(options.folder, number, exercise)
+    if not path.exists():
+        raise _Refused(f"exercise {number} is not started: `{COMMAND} start {number}` writes its file")
+    return number, exercise, path
+
+
+# ------------------------------------------------------------------------------ printing
+
+
+def _say(text):
+    """A paragraph; a line break before it stays."""
+    print("\n" * text.startswith("\n") + wrapped(text))
+
+
+def _report(number, outcome, trace):
     for title in outcome.passed:
         print(f"  ok   {title}")
     if outcome.failed:
@@ -222,12 +258,12 @@ def _report(number, exercise, outcome, trace):
         at = f" from line {outcome.at_line} on" if outcome.at_line else ""
         print(f"\nyour file prints{at}:", *outcome.printed, sep="\n  | ")
     if outcome.ok:
-        print(f"\nall of it is right. Beside the library's: {COMMAND} solution {number}")
-        print(f"what comes next: {COMMAND}")
+        print(f"\nall of it is right. Beside a solution: {COMMAND} solution {number}")
+        print(f"next: {COMMAND} start {number + 1}" if number < len(ORDER) else f"next: {COMMAND}")
         return 0
-    print("\n" + textwrap.fill(outcome.sentence, 110))
+    _say("\n" + outcome.sentence)
     for line in outcome.details:
-        print(f"  {line}")
+        print(textwrap.fill(line, columns(), initial_indent="  ", subsequent_indent="    "))
     if trace:
         print("\n" + "".join(outcome.trace))
     elif outcome.trace and outcome.line is None:
@@ -242,104 +278,14 @@ def _state(outcome):
     return "done" if outcome.ok else "started" if outcome.untouched else "not yet"
 
 
-def _holes(exercise):
-    count = len(exercise.functions)
-    return "hole" if count == 1 else f"{count} holes"
-
-
 def _side_by_side(mine, theirs):
-    """Two texts with their headings, next to each other where the terminal is wide enough."""
+    """Two texts with their headings, side by side if the terminal is wide enough."""
     left, right = mine[1].splitlines(), theirs[1].splitlines()
     wide = max(map(len, left))
-    if wide + max(map(len, right)) + 3 <= shutil.get_terminal_size((120, 24)).columns:
+    if wide + max(map(len, right)) + 3 <= columns():
         print(f"\n{mine[0]:<{wide}} | {theirs[0]}\n{'-' * wide}-+-{'-' * max(map(len, right))}")
         for a, b in zip_longest(left, right, fillvalue=""):
             print(f"{a:<{wide}} | {b}".rstrip())
     else:
-        _one_below_the_other(mine, theirs)
-
-
-def _one_below_the_other(*texts):
-    for heading, text in texts:
-        print(f"\n---- {heading} {'-' * (90 - len(heading))}", text, sep="\n")
-
-
-def _theirs(function):
-    """Where a library function stands, and its source."""
-    return f"{function.__module__.replace('.', '/')}.py", stubs.solution(function)
-
-
-# ------------------------------------------------------------------------------ files
-
-
-def _scripts():
-    return {int(path.name[:2]): path for path in sorted(LESSONS.glob("[0-9][0-9]_*.py"))}
-
-
-def _title(lesson):
-    path = _scripts().get(lesson)
-    match = path and re.search(r"^# # \d+\. (.+)$", path.read_text(), re.MULTILINE)
-    return match[1] if match else ""
-
-
-def _exercise(options):
-    exercises = load()
-    if options.number not in exercises:
-        raise _Refused(f"there is no exercise {options.number}: they are numbered 1 to {len(exercises)}")
-    return options.number, exercises[options.number]
-
-
-def _path(work, number, exercise):
-    return work / f"{number:02}_{exercise.name}.py"
-
-
-def _started(work, number, exercise):
-    path = _path(work, number, exercise)
-    if not path.exists():
-        raise _Refused(f"exercise {number} is not started: `{COMMAND} start {number}` writes its file")
-    return path
-
-
-def _shown(path):
-    """A path as it is seen from here."""
-    try:
-        return os.path.relpath(path)
-    except ValueError:  # on another drive
-        return str(path)
-
-
-def _saved(path):
-    """When and how large a file was saved; None where it is not there, as while an editor replaces it."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size
-
-
-def _definitions(path):
-    """name -> source of every function in a learner's file; empty where it cannot be read."""
-    try:
-        text = path.read_text()
-        nodes = ast.parse(text).body
-    except (OSError, SyntaxError, ValueError):
-        return {}
-    return {
-        node.name: stubs.without_docstring(ast.get_source_segment(text, node))
-        for node in nodes
-        if isinstance(node, ast.FunctionDef)
-    }
-
-
-def _hints(work):
-    """number -> how many hints were given; an unreadable file counts as none."""
-    try:
-        given = json.loads((work / ".hints.json").read_text())
-        return {n: k for n, k in given.items() if isinstance(k, int) and k > 0}
-    except (OSError, ValueError, AttributeError):
-        return {}
-
-
-def _remember(work, given):
-    work.mkdir(parents=True, exist_ok=True)
-    (work / ".hints.json").write_text(json.dumps(given))
+        for heading, text in (mine, theirs):
+            print(f"\n---- {heading} {'-' * (columns() - 6 - len(heading))}", text, sep="\n")

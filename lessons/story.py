@@ -1,11 +1,11 @@
-"""What a lesson is told with: headings, guesses, numbers beside their exact values, figures.
+"""What a lesson is told with: headings, questions, numbers beside their exact values, figures.
 
-A lesson prints a story that can be read from top to bottom. Every number in it passes through `beside` (there
-is an exact value to hold it to) or `number` (there is none), which keep it in `told` as well; a test runs the
-lesson and compares `told` with what it has on record.
+Every number of a lesson passes through `beside` (an exact value is known) or `number` (none is), which keep
+it in `told` as well; a test runs the lesson and compares `told` with a record.
 """
 
 import os
+import shutil
 import sys
 import textwrap
 from pathlib import Path
@@ -15,14 +15,23 @@ from matplotlib.figure import Figure
 from minivae import plots
 
 FIGURES = Path(__file__).with_name("figures")
-WIDTH = 96
 
-# colours that stay apart for the colour-blind, after Paul Tol's "bright" scheme, each with a line style of
-# its own, so that they stay apart in a black and white print too
+# colours that the colour-blind can tell apart, after Paul Tol's "bright" scheme, each with a line style of
+# its own so that they differ in a black and white print too
 BLUE, RED, GREEN, GREY = "#4477aa", "#ee6677", "#228833", "#777777"
 STYLES = {BLUE: "-", RED: "--", GREEN: "-.", GREY: (0, (5, 1, 1, 1, 1, 1))}
 
 told = {}  # name -> value, of the lesson that runs
+
+
+def columns():
+    """Columns of text that fit the terminal: 80 if that is unknown, and 100 at most."""
+    return max(40, min(shutil.get_terminal_size((80, 24)).columns, 100))
+
+
+def wrapped(text, indent=""):
+    """A paragraph wrapped at the terminal's width; further lines are indented."""
+    return textwrap.fill(" ".join(text.split()), columns(), subsequent_indent=indent)
 
 
 def section(heading):
@@ -31,33 +40,36 @@ def section(heading):
 
 
 def say(text):
-    """A paragraph, wrapped."""
-    print(textwrap.fill(" ".join(text.split()), WIDTH))
+    """A paragraph."""
+    print(wrapped(text))
 
 
 def guess(question):
-    """A question to answer before the numbers below it are read."""
-    print(textwrap.fill(f"Guess first: {' '.join(question.split())}", WIDTH, subsequent_indent="  "))
+    """A question to answer before reading on; on a terminal the lesson waits for Enter."""
+    print(wrapped(f"Guess first: {question}", "  "))
+    if sys.stdin and sys.stdin.isatty() and sys.stdout.isatty():
+        try:
+            input("  (press Enter to go on) ")
+        except EOFError:
+            print()
 
 
 def beside(name, measured, exact, within, word="exact"):
     """A number beside its exact value; they must agree to `within`, an absolute tolerance.
 
-    word: what the other value is, where it is not exact
+    word: what the other value is, if it is not exact
     """
     measured, exact = float(measured), float(exact)
     _tell(name, measured)
-    print(
-        f"  {name:<52} {_short(measured):>11}   {word} {_short(exact):>11}   (to {float(f'{within:.2g}'):g})"
-    )
+    _row(name, f"{_short(measured):>11}   {word} {_short(exact):>11}   (to {float(f'{within:.2g}'):g})")
     if not abs(measured - exact) <= within:
         raise AssertionError(f"{name}: {measured!r} is not within {within} of {exact!r}")
 
 
 def number(name, value, unit=""):
-    """A number that has no exact value beside it."""
+    """A number without an exact value."""
     _tell(name, float(value))
-    print(f"  {name:<52} {_short(float(value)):>11} {unit}".rstrip())
+    _row(name, f"{_short(float(value)):>11} {unit}".rstrip())
 
 
 def canvas(panels=1, height=3.2, width=None):
@@ -82,6 +94,14 @@ def save(figure, name, dpi=100):
         print(f"  figure: {path.name} is not written: {error.strerror}")
         return
     print(f"  figure: {os.path.relpath(path)}")
+
+
+def _row(name, numbers):
+    """A name and its numbers in columns; on a narrow terminal on two lines."""
+    if max(len(name), 52) + len(numbers) + 3 <= columns():
+        print(f"  {name:<52} {numbers}")
+    else:
+        print(f"  {name}\n      {numbers}")
 
 
 def _tell(name, value):

@@ -1,140 +1,203 @@
-"""How an answer is judged: the cause of each planted error is named, and what is right is let pass."""
+"""How answers are judged: careful calls, causes that every exercise shares, the text of walks and slips."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from lessons import judging
-from lessons.judging import Failed
-from lessons.judging.explain import explain
-from lessons.judging.shapes import shape_words
-from lessons.judging.terms import sum_of_terms
-
-SIZES = {"B": 7, "L": 3}
-RNG = np.random.default_rng(0)
-WANT = RNG.normal(0.4, 1.0, (7, 3))
-INPUT = RNG.normal(0.1, 1.0, (7, 3))
+from lessons import walks
+from lessons.calls import Cost, Failed, Its, copied
+from lessons.cases import SIZES, Case, cases, close, evidence
+from lessons.exercises import Part
+from lessons.judge import compare_all
 
 
-def changed(**entries):
-    """WANT with some of its rows changed."""
-    got = WANT.copy()
-    for row, value in entries.items():
-        got[int(row[1:])] = value
-    return got
+def scaled(a, b):
+    """The function of PART: a contract alone."""
 
 
-# what was got -> a part of the sentence
+def draw(rng, n):
+    """a (B, L) and b (B,)."""
+    return {"a": rng.normal(0.3, 1.0, (n.B, n.L)), "b": rng.normal(0.5, 1.0, n.B)}
+
+
+PART = Part(
+    scaled,
+    returns="y z",
+    walk="""
+        y = b[:, None] * a  # (B, L)
+        z = exp(a).sum(axis=-1) + b
+    """,
+    slips="""
+        y = b[:, None] * abs(a)
+        y = b[:, None] * a**2  # a is made positive
+        z = (exp(a) + SMALL).sum(axis=-1) + b
+            # SMALL is added
+    """,
+    cases={"both": draw},
+    far={
+        "far": lambda: [("a to 30", {"a": np.array([[1.0, -30.0], [30.0, 2.0]]), "b": np.array([0.5, -1.0])})]
+    },
+)
+
+
+def right(a, b):
+    """The right answer."""
+    return b[:, None] * a, np.exp(a).sum(axis=-1) + b
+
+
+def y(a, b):
+    """The first result."""
+    return right(a, b)[0]
+
+
+def z(a, b):
+    """The second."""
+    return right(a, b)[1]
+
+
+_kept, _noise = {}, np.random.default_rng(0)
+
+
+def writes(a, b):
+    """Changes its argument."""
+    b *= 2
+    return right(a, b / 2)
+
+
+def counts(a, b):
+    """Keeps what it has added up."""
+    _kept["sum"] = _kept.get("sum", 0) + z(a, b)[0]
+    return y(a, b), z(a, b) + _kept["sum"]
+
+
+# what a learner may return -> a part of the sentence
 CAUSES = {
-    "is zero everywhere": 0 * WANT,
-    "is 2 everywhere": 0 * WANT + 2,
-    "has the wrong sign everywhere": -WANT,
-    "its sign is lost": np.abs(WANT),
-    "exactly half": WANT / 2,
-    "exactly twice": 2 * WANT,
-    "has the ratio 1/B = 1/7": WANT / 7,
-    "has the ratio L = 3": 3 * WANT,
-    "the wrong sign and a constant ratio 2": -2 * WANT,
-    "a constant ratio 1.7": 1.7 * WANT,
-    "off by the constant +0.25": WANT + 0.25,
-    "whole numbers only": np.round(WANT),
-    "is clipped at 0.5": np.minimum(WANT, 0.5),
-    "a factor e^(v/2) too many": WANT * np.exp(INPUT / 2),
-    "shifted by +1 along the first axis": np.roll(WANT, 1, axis=0),
-    "in reverse order along the second axis": WANT[:, ::-1],
-    "in the wrong places": WANT.ravel()[RNG.permutation(21)].reshape(7, 3),
-    "wrong only where v is above 0": np.where(INPUT > 0, 9.0, WANT),
-    "wrong in its last row alone: does a loop leave it out?": changed(r6=0),
-    "wrong in its row 2 alone": changed(r2=5),
-    "right to about": WANT * (1 + 1e-5 * INPUT),
-    "its square": WANT**2,
-    "averaged over axis 0 and repeated": np.broadcast_to(WANT.mean(axis=0), WANT.shape),
+    "a is made positive": lambda a, b: (b[:, None] * a * a, z(a, b)),
+    "1e-6 is added": lambda a, b: (y(a, b), z(a + np.log1p(1e-6 * np.exp(-a)), b)),
+    "y and z are swapped": lambda a, b: right(a, b)[::-1],
+    "y is zero everywhere": lambda a, b: (0 * a, z(a, b)),
+    "y is exactly minus what it should be": lambda a, b: (-y(a, b), z(a, b)),
+    "z: the term b is missing": lambda a, b: (y(a, b), z(a, b) - b),
+    "two things: ": lambda a, b: (y(a, b), np.exp(a).mean(-1) - b),
+    "a is clipped at +-5": lambda a, b: right(np.clip(a, -5, 5), b),
+    "does not change when a changes": lambda a, b: (np.sin(9 * b)[:, None] + np.arange(a.shape[1]), z(a, b)),
+    "y of one row of the batch changes": lambda a, b: (y(a, b) - np.sin(7 * a.mean(axis=0)) * a, z(a, b)),
+    "z is not finite": lambda a, b: (y(a, b), np.where(a[:, 0] > 20, np.inf, z(a, b))),
+    "in no way I recognize": lambda a, b: (np.sin(9 * a) + np.cos(5 * b)[:, None], z(a, b)),
+    "returns None": lambda a, b: None,
+    "returns one value, expected 2: y, z": y,
+    "z is None": lambda a, b: (y(a, b), None),
+    "y is of type list": lambda a, b: (list(y(a, b)), z(a, b)),
+    "y is float32 for arguments of float64": lambda a, b: (y(a, b).astype("f4"), z(a, b)),
+    "changes its argument b": writes,
+    "another answer when it is called again": lambda a, b: (y(a, b), _noise.normal(size=len(b))),
+    "keeps something from the call before": counts,
+    "scaled stops with ZeroDivisionError": lambda a, b: 1 / 0,
+    "calls exit": lambda a, b: exit(),
+    "B = D = H = L = S = 3": lambda a, b: right(a, b) if len(b) != a.shape[1] else (b * a, z(a, b)),
+    "an axis of length 1 is missing": lambda a, b: (y(a, b), np.squeeze(z(a, b))),
 }
 
 
 @pytest.mark.parametrize("says", CAUSES)
 def test_a_cause_is_named(says):
-    sentence = explain("y", CAUSES[says], WANT, SIZES, inputs={"v": INPUT})
-    assert sentence
-    assert sentence.startswith("y ")
-    assert says in sentence
+    its, told = Its({"scaled": CAUSES[says]}), []
+    for title in ("both", "far"):
+        try:
+            compare_all(PART, title, its)
+        except Failed as failed:
+            told.append(failed.sentence)
+    assert says in told[0]
+    assert "\n" not in told[0]
 
 
-def test_what_is_like_nothing_has_no_cause():
-    assert explain("y", np.sin(9 * WANT) + INPUT**3, WANT, SIZES, inputs={"v": INPUT}) is None
-    with pytest.raises(Failed, match="like no mistake known") as failed:
-        judging.expect("y", np.sin(9 * WANT) + INPUT**3, WANT, SIZES)
-    assert not failed.value.known
+def test_what_is_right_passes_whatever_the_precision_it_computes_in():
+    for function in (right, lambda a, b: right(a.astype(float), b.astype(float))):
+        for title in ("both", "far"):
+            compare_all(PART, title, Its({"scaled": function}))
 
 
-def test_an_input_of_another_shape_is_no_factor():
-    explain("y", np.sin(9 * WANT), WANT, SIZES, inputs={"v": INPUT.T, "w": INPUT[:, :2]})
+def test_a_slip_must_be_right_where_the_learner_is():
+    """Wrong only at B = 1: a slip that gives the same there, but is wrong elsewhere, is no cause."""
+    part = replace(
+        PART, returns="z", walk="z = exp(a).sum(axis=-1) + b", slips="z = exp(a).sum() + b  # all is added"
+    )
+    with pytest.raises(Failed) as failed:
+        compare_all(part, "both", Its({"scaled": lambda a, b: z(a, b) if len(b) > 1 else z(a, b) + 1}))
+    assert "all is added" not in failed.value.sentence
+    with pytest.raises(Failed, match="all is added"):
+        compare_all(part, "both", Its({"scaled": lambda a, b: np.exp(a).sum() + b}))
 
 
-@pytest.mark.parametrize(
-    ("got", "want", "says"),
-    [
-        ((7, 1), (7,), "a kept axis will broadcast"),
-        ((3, 7), (7, 3), "it is transposed"),
-        ((), (7,), "it is one number, summed or averaged over the axis B (7) as well"),
-        ((3,), (7, 3), "the axis B (7) is gone"),
-        ((7, 3), (7,), "the axis L (3) is still there"),
-        ((3,), (7,), "wrong axis: B (7) is gone, and L (3) should be gone"),
-        ((7, 1), (7, 3), "the axis L (3) was summed, averaged or picked over"),
-        ((6,), (7,), "one too few or too many"),
-        ((7,), (7, 1), "the axis of size 1 is gone"),
-        ((21,), (7, 3), "arranged in another shape"),
-    ],
-)
-def test_a_shape_is_put_into_words(got, want, says):
-    assert says in shape_words("y", got, want, SIZES)
+def test_state_between_calls_is_found_by_loading_anew():
+    def load():
+        first = []
+
+        def once(a, b):
+            first.append(a.shape[1])  # the size of the first call
+            return b[:, None] * a * (a.shape[1] == first[0]), z(a, b)
+
+        return {"scaled": once}
+
+    with pytest.raises(Failed, match="something that an earlier call left behind"):
+        compare_all(PART, "both", Its(load(), load))
 
 
-@settings(deadline=None, max_examples=60)
-@given(st.lists(st.sampled_from([-2, -1, -0.5, 0, 0.5, 1, 2]), min_size=6, max_size=6))
-def test_any_sum_of_up_to_five_terms_is_read_back(factors):
-    rng = np.random.default_rng(3)
-    terms = {name: rng.normal(size=40) for name in "abcdef"}
-    truth = {name: f for name, f in zip(terms, factors, strict=True) if f}
-    if 0 < len(truth) <= 5:
-        got = sum(f * terms[name] for name, f in truth.items())
-        assert sum_of_terms(got, terms, {"a": 1.0}) == pytest.approx(truth, abs=1e-9)
+def test_the_cases_of_a_part():
+    found = cases(PART, "both")
+    assert len({case.args["a"].shape for case in found}) == 6
+    assert len(found) == 6 + 2  # and not contiguous, and float32
+    assert found[0].args["a"].shape == (7, 6)
+    assert len(set(SIZES[""].values())) == 5
+    assert not copied(found[0].args["a"], strided=True).flags.c_contiguous
+    assert found[-1].single
+    assert all(case.own for case in cases(PART, "far"))
 
 
-def test_rounding_is_let_pass_and_no_more():
-    judging.expect("y", WANT.astype(np.float32), WANT)
-    judging.expect("y", WANT * (1 + 1e-13), WANT)
-    with pytest.raises(Failed):
-        judging.expect("y", WANT * (1 + 1e-7), WANT)
-    with pytest.raises(Failed):
-        judging.expect("y", (WANT * (1 + 1e-4)).astype(np.float32), WANT)
+def test_rounding_passes_and_no_more():
+    want = np.random.default_rng(0).normal(0.4, 1.0, (7, 3))
+    single = Case({"a": want.astype(np.float32)})
+    assert close(want * (1 + 1e-13), want)
+    assert not close(want * (1 + 1e-7), want)
+    assert close(want.astype(np.float32), want, single)
+    assert not close(want * (1 + 1e-4), want, single)
+    small = np.array([1.0, 1e-20])
+    assert close(small * [1, 2], small)
+    assert not close(small * [1, 2], small, Case({}, own=True))
+    assert close([np.nan, np.inf], np.array([np.nan, np.inf]))
+    assert not close([np.nan, 1.0], np.array([1.0, np.nan]))
 
 
-def test_calls_are_careful():
-    def writes(a):
-        a += 1
-        return a
-
-    count = [0]
-
-    def counts(a):
-        count[0] += 1
-        return a + count[0]
-
-    its = judging.Judged({"writes": writes, "counts": counts, "f_backward": counts, "right": np.exp})
-    given_to = np.zeros(3)
-    with pytest.raises(Failed, match="writes changes its argument a"):
-        its.writes(given_to)
-    with pytest.raises(Failed, match="another answer when it is called again"):
-        its.counts(given_to)
-    with pytest.raises(Failed, match="the noise was drawn again in the backward pass"):
-        its.f_backward(given_to)
-    assert (its.right(given_to) == 1).all()
-    assert not given_to.any()
+def test_evidence_never_prints_two_equal_numbers():
+    for off in (1e-3, 1e-9, 1e-15):
+        line = evidence(np.array([1.0, 2.0 + off]), np.array([1.0, 2.0]))[0]
+        got, want = line.removeprefix("at [1]: got ").split(", want ")
+        assert got != want
 
 
-def test_a_mean_within_five_standard_errors_is_not_biased():
-    judging.biased("dmu", 1.049, 1.0, 0.01)
-    with pytest.raises(Failed, match=r"its mean is 1\.05"):
-        judging.biased("dmu", 1.051, 1.0, 0.01)
+def test_a_cost_counts_its_calls():
+    cost = Cost(lambda z: z.sum(axis=-1), (2, 3, 4))
+    assert cost(np.ones((2, 3, 4))).shape == (2, 3)
+    with pytest.raises(Failed, match="called again"):
+        cost(np.ones((2, 3, 4)))
+    with pytest.raises(Failed, match="an array of shape"):
+        copied(cost)(np.ones((3, 4)))
+
+
+# ------------------------------------------------------------------------------ walks
+
+
+def test_a_walk_and_its_slips():
+    text = "a = x + 1; b = a * 2  # (B,)\n c[...] = b - old_c"
+    assert walks.lines(text) == [("a", "x + 1"), ("b", "a * 2"), ("c", "b - old_c")]
+    given = {"x": 3, "old_c": 1}
+    assert walks.walk(text, given)["c"] == 7
+    assert walks.walk(text, given, (("b", "a"),))["c"] == 3
+    assert (
+        walks.walk(text, given, (("h", "5"), ("b", "a * h")))["c"] == 19
+    )  # a new line comes before the next
+    assert walks.shown("  y = exp(a)\n  z = log1p(y) - old_m") == "y = np.exp(a)\nz = np.log1p(y) - m"
+    table = walks.slips("a = x\nb = a\n    # both say this\nc = SMALL  # SMALL is used")
+    assert [words for _, words in table[:3]] == ["both say this", "both say this", "1e-2 is used"]
+    assert len(table) == 2 + 15

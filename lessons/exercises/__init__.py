@@ -1,6 +1,14 @@
-"""The exercises, in their order: one module each, by the name of its first function."""
+"""The exercises: one module each, by the name of its first function; and what an exercise is."""
 
+import ast
+import inspect
+import re
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from importlib import import_module
+
+from ..walks import shown
 
 ORDER = (
     "gaussian_log_prob",
@@ -21,12 +29,143 @@ ORDER = (
     "adam_update",
 )
 
+MARK = "# ---- your code here " + "-" * 54
+LEGEND = {
+    "S": "S samples of z for each row",
+    "B": "B rows (examples) in a batch",
+    "D": "D data (pixels) in a row",
+    "H": "H hidden units",
+    "L": "L latents",
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A function to write, and how its answer is judged.
+
+    function  the library's: its signature and docstring make the stub
+    returns   names of the results, "dmu dlogvar", as the walk calls them, in the order of the return
+    walk      the right lines (see lessons/walks.py); slips: wrong ones, each with its sentence
+    cases     title -> draw(rng, n) -> arguments by name; n.B, n.L ... are sizes, and many sizes are tried
+    far       title -> function() -> pairs (note, arguments): inputs far out, each entry compared by its size
+    call      (its, **arguments) -> results, if it is more than the call; its.<name>(...) calls with care
+    writes    arguments that the function changes in place: they are its results
+    single    whether it takes float32 as well; tolerance: what rounding may leave of the largest entry
+    shown     how the solution is shown, if not as the walk and a return: {walk}, or {inner} if it is indented
+    checks    title -> check(its): what else is checked
+    """
+
+    function: Callable
+    returns: str = ""
+    walk: str = ""
+    slips: str = ""
+    cases: dict = field(default_factory=dict)
+    far: dict = field(default_factory=dict)
+    call: Callable | None = None
+    writes: tuple = ()
+    single: bool = True
+    tolerance: float = 1e-9
+    shown: str = ""
+    checks: dict = field(default_factory=dict)
+
+    @property
+    def name(self):
+        """Of the function."""
+        return self.function.__name__
+
+    @property
+    def names(self):
+        """Of the results."""
+        return self.returns.split()
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """What you do (title), what to write (task), at least three hints, and the parts.
+
+    borrowed  names of the library that would be the solution, besides those of the parts
+    """
+
+    lesson: int
+    title: str
+    task: str
+    parts: tuple
+    hints: tuple
+    borrowed: tuple = ()
+
+    @property
+    def names(self):
+        """Of its functions."""
+        return tuple(part.name for part in self.parts)
+
+    @property
+    def name(self):
+        """Of the exercise and its file."""
+        return self.names[0]
+
 
 def load():
     """number -> Exercise, from 1."""
-    return {i: import_module(f".{name}", __name__).EXERCISE for i, name in enumerate(ORDER, 1)}
+    return {number: one(number) for number in range(1, len(ORDER) + 1)}
 
 
 def one(number):
     """The exercise of this number alone, without loading the others."""
     return import_module(f".{ORDER[number - 1]}", __name__).EXERCISE
+
+
+# ------------------------------------------------------------------------------ stub and solution
+
+
+def stub(number, exercise):
+    """The text of a learner's file: the task, then signature, docstring and one marked hole per function."""
+    task = textwrap.dedent(exercise.task).strip()
+    holes = [hole(part.function) for part in exercise.parts]
+    sizes = [words for letter, words in LEGEND.items() if re.search(rf"\b{letter}\b", task + "".join(holes))]
+    legend = textwrap.fill(f"Sizes: {', '.join(sizes)}.", 110) + "\n\n" if sizes else ""
+    head = f'''"""Exercise {number}: {exercise.title} (lesson {exercise.lesson}).
+
+{task}
+
+{legend}    python -m lessons check {number}     is it right? if not, what is wrong
+    python -m lessons hint {number}      the next hint
+"""
+
+import numpy as np
+'''
+    return "\n\n".join([head, *holes])
+
+
+def hole(function):
+    """Signature and docstring of a function, and a hole instead of its body."""
+    lines, definition = _parsed(function)
+    contract = "\n".join(lines[: definition.body[0].end_lineno]).replace("(self", "(model", 1)
+    missing = f'raise NotImplementedError("{function.__name__} is not written yet")'
+    return f"{contract}\n    {MARK}\n    {missing}\n    # {'-' * 74}\n"
+
+
+def solution(part):
+    """The right answer of one part as it is shown: its walk as the body of the function."""
+    lines, definition = _parsed(part.function)
+    head = "\n".join(lines[: definition.body[0].lineno - 1]).replace("(self", "(model", 1)
+    body = shown(part.walk)
+    if part.shown:
+        body = part.shown.format(walk=body, inner=textwrap.indent(body, "    "))
+    elif not part.writes:
+        body += f"\nreturn {', '.join(part.names)}"
+    return f"{head}\n{textwrap.indent(body, '    ')}"
+
+
+def without_docstring(source):
+    """The source of a function without the lines of its docstring."""
+    definition = ast.parse(source).body[0]
+    if ast.get_docstring(definition) is None or len(definition.body) == 1:
+        return source
+    lines, docstring = source.splitlines(), definition.body[0]
+    return "\n".join(lines[: docstring.lineno - 1] + lines[docstring.end_lineno :])
+
+
+def _parsed(function):
+    """Its source lines, moved to the left margin, and the definition that they parse to."""
+    text = textwrap.dedent(inspect.getsource(function))
+    return text.splitlines(), ast.parse(text).body[0]

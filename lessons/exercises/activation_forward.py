@@ -4,173 +4,152 @@ import math
 
 import numpy as np
 
-from minivae import gradcheck, ops
+from minivae import ops
 
-from .. import judging
-from ..judging import Exercise, Failed
-from ..slips.activation_forward import (
-    TEXTBOOK,
-    WRONG,
-    cause_far,
-    mistaken_derivatives,
-    mistaken_outputs,
-    slope_far,
+from . import Exercise, Part
+
+OUTPUT = {
+    "identity": lambda a: a,
+    "relu": lambda a: np.maximum(a, 0),
+    "tanh": np.tanh,
+    "softplus": lambda a: np.logaddexp(0, a),
+    "sigmoid": lambda a: 0.5 * (1 + np.tanh(0.5 * a)),
+}
+TINY = math.exp(-40)
+SATURATED = {
+    "identity": [-800.0, 0.0, 800.0],
+    "relu": [0.0, 1e-30, 800.0],
+    "tanh": [-1.0, 0.0, 1.0],
+    "softplus": [0.0, TINY, math.log(2), 40.0, 800.0],
+    "sigmoid": [0.0, TINY, 0.5, 1.0],
+}
+
+
+def draw(rng, n, shape=None):
+    """a (B, n_out) for each activation."""
+    a = np.asarray(rng.normal(0.2, 1.6, (n.B, n.H) if shape is None else shape))
+    return [(f"activation {name!r}", {"a": a, "activation": name}) for name in OUTPUT]
+
+
+def shapes(rng, n):
+    """Three axes, one, and none."""
+    return [
+        (f"{note}, shape {shape}", args)
+        for shape in ((n.S, n.B, n.H), (40,), ())
+        for note, args in draw(rng, n, shape)
+    ]
+
+
+def far():
+    """Far from 0, and at it."""
+    a = np.array([-800.0, -40.0, -30.5, -1e-12, 0.0, 1e-30, 1e-12, 12.5, 15.5, 17.5, 25.5, 40.0, 800.0])
+    for name in OUTPUT:
+        yield f"activation {name!r}, a from -800 to 800", {"a": a, "activation": name}
+
+
+def backward(forward):
+    """dy and the output y of these cases."""
+
+    def drawn(rng, n):
+        pairs = [
+            (note, args["activation"], OUTPUT[args["activation"]](args["a"]))
+            for note, args in forward(rng, n)
+        ]
+        ups = [np.asarray(rng.normal(0.3, 1.0, np.shape(y))) for _, _, y in pairs]
+        return [
+            (note, {"dy": dy, "y": np.asarray(y), "activation": name})
+            for dy, (note, name, y) in zip(ups, pairs, strict=True)
+        ]
+
+    return drawn
+
+
+def far_backward():
+    """Saturated units."""
+    for name, y in SATURATED.items():
+        args = {"dy": np.linspace(-1.3, 1.7, len(y)), "y": np.array(y), "activation": name}
+        yield f"activation {name!r}, where it is saturated", args
+
+
+FORWARD = Part(
+    ops.activation_forward,
+    returns="y",
+    walk="""
+        t = exp(-abs(a))  # in (0, 1]: it never overflows
+        relu = maximum(a, 0)
+        tanh = tanh(a)
+        softplus = maximum(a, 0) + log1p(t)
+        sigmoid = where(a >= 0, 1, t) / (1 + t)
+        y = {"identity": a, "relu": relu, "tanh": tanh, "softplus": softplus, "sigmoid": sigmoid}[activation]
+    """,
+    slips="""
+    relu = 1.0 * (a > 0)  # relu is 1 where a > 0: that is its derivative, a itself passes there
+    relu = where(a > 0, a, 0.01 * a)  # this is the leaky relu: relu is 0 where a is negative
+    relu = a  # relu is a itself: negative entries become 0
+    tanh = sinh(a) / cosh(a)
+    tanh = (exp(a) - exp(-a)) / (exp(a) + exp(-a))
+    tanh = (exp(2 * a) - 1) / (exp(2 * a) + 1)
+        # tanh is not finite far from 0: e^800 overflows, and inf / inf is nan; np.tanh is safe
+    tanh = 2 / (1 + exp(-2 * a)) - 1
+        # tanh loses digits at small a, where 1 is subtracted from 1: use np.tanh
+    softplus = maximum(a, 0) + log1p(exp(a))  # a > 0 counts twice in softplus: the exponent is -|a|
+    softplus = a + log1p(t)  # softplus has a where max(a, 0) belongs
+    softplus = log(1 + exp(a))
+    softplus = log1p(exp(a))  # softplus is inf at large a, where e^a overflows: take max(a, 0) out of the log
+    softplus = maximum(a, 0) + log(1 + t)
+        # softplus(-40) is 0: 1 + e^-40 rounds to 1; np.log1p(t) keeps all digits
+    softplus = where(a > LIMIT, a, log1p(exp(minimum(a, LIMIT))))
+    softplus = where(a > LIMIT, a, log(1 + exp(minimum(a, LIMIT))))
+        # softplus is a itself above LIMIT: the rest still counts there, or log1p is missing below
+    sigmoid = 1 / (1 + exp(a))  # sigmoid has the wrong sign in the exponent: this is 1 - sigmoid(a)
+    sigmoid = 1 / (1 + t)  # sigmoid is never below 1/2: where a < 0 it is e^-|a| / (1 + e^-|a|)
+    sigmoid = t / (1 + t)  # sigmoid is never above 1/2: that is for a < 0 alone
+    sigmoid = 1 / (1 + exp(-2 * a))  # this is sigmoid(2a): sigmoid(a) is (1 + tanh(a / 2)) / 2
+    sigmoid = exp(a) / exp(a).sum(axis=-1, keepdims=True)
+        # this is a softmax: sigmoid looks at one entry alone
+    sigmoid = exp(a) / (1 + exp(a))  # sigmoid is nan at large a: e^a overflows, and inf / inf is nan
+    sigmoid = 1 - 1 / (1 + exp(a))
+    sigmoid = 0.5 * (1 + np.tanh(0.5 * a))
+    sigmoid = where(a >= 0, 1 / (1 + t), 1 - 1 / (1 + t))
+        # sigmoid loses its digits at -40, where 1 is subtracted from nearly 1: it is t / (1 + t) there
+    y = a  # nothing is applied: y is a itself
+    y = {"identity": a, "relu": relu, "tanh": sigmoid, "softplus": softplus, "sigmoid": tanh}[activation]
+        # tanh and sigmoid are swapped: is it the right branch?
+    """,
+    cases={"each activation's value": draw, "other shapes": shapes},
+    far={"far from 0, and at it": far},
 )
 
-B, N = 11, 3
-SIZES = {"B": B, "n": N}
-
-# far from 0, and at it: a -> y
-TINY = math.exp(-40)
-FAR = {
-    "identity": {-800.0: -800.0, 1e-30: 1e-30, 800.0: 800.0},
-    "relu": {-800.0: 0.0, -1e-30: 0.0, 0.0: 0.0, 1e-30: 1e-30, 800.0: 800.0},
-    "tanh": {-800.0: -1.0, -40.0: -1.0, 0.0: 0.0, 1e-12: 1e-12, 40.0: 1.0, 800.0: 1.0},
-    "softplus": {800.0: 800.0, -800.0: 0.0, -40.0: TINY, 0.0: math.log(2), 40.0: 40.0},
-    "sigmoid": {-800.0: 0.0, -40.0: TINY, 0.0: 0.5, 40.0: 1.0, 800.0: 1.0},
-}
-# and the slope there: y -> dy/da
-SLOPES_FAR = {
-    "identity": {-800.0: 1.0, 0.0: 1.0, 800.0: 1.0},
-    "relu": {0.0: 0.0, 1e-30: 1.0, 800.0: 1.0},
-    "tanh": {-1.0: 0.0, 0.0: 1.0, 1.0: 0.0},
-    "softplus": {0.0: 0.0, TINY: TINY, math.log(2): 0.5, 40.0: 1.0, 800.0: 1.0},
-    "sigmoid": {0.0: 0.0, TINY: TINY, 0.5: 0.25, 1.0: 0.0},
-}
-
-
-def example():
-    """a and an upstream gradient dy, (B, n) each."""
-    rng = np.random.default_rng(41)
-    return rng.normal(0.2, 1.6, (B, N)), rng.normal(0.3, 1.0, (B, N))
-
-
-# ------------------------------------------------------------------------------ checks
-
-
-def check_values(its):
-    """Each activation by the textbook's formula, where that is safe."""
-    a, _ = example()
-    for activation, act in TEXTBOOK.items():
-        got = its.activation_forward(a, activation)
-        _expect_output(activation, got, a, act(a), "")
-
-
-def check_shapes(its):
-    """One axis, from -30 to 30; three axes, some of size 1."""
-    samples = example()[0].reshape(1, N, B) * np.array([[[1.0]], [[-0.7]]])  # (2, n, B)
-    for a in (np.linspace(-30.3, 30.4, 38), samples, samples[:1, :, :1]):
-        for activation, act in TEXTBOOK.items():
-            try:
-                got = its.activation_forward(a, activation)
-            except Failed as failed:
-                words = f"with a of shape {a.shape}, though a (B, n) is taken: {failed.sentence}"
-                raise Failed(words, failed.details, failed.line) from failed.__cause__
-            note = "a runs from -30 to 30" if a.ndim == 1 else f"a has shape {a.shape}"
-            _expect_output(activation, got, a, act(a), note)
-
-
-def _expect_output(activation, got, a, want, note):
-    terms = {activation: want, "a": a, "|a|": np.abs(a), "1": np.ones_like(a), "e^-|a|": np.exp(-np.abs(a))}
-    if activation in ("identity", "relu"):  # |a| is made of the others
-        terms = {activation: want, "min(a, 0)": np.minimum(a, 0), "a^2": a * a, "1": np.ones_like(a)}
-    judging.expect(
-        f"y of {activation}",
-        got,
-        want,
-        SIZES,
-        wrong=mistaken_outputs(activation, a),
-        terms=terms if a.ndim == 2 else None,
-        formula={activation: 1.0},
-        inputs={"a": a},
-        note=note,
-    )
-
-
-def check_far(its):
-    """At +-800 and 0, entry by entry: finite, and with all digits."""
-    for activation, table in FAR.items():
-        a, want = np.array([list(table)]), np.array(list(table.values()))
-        got = entries(f"y of {activation}", its.activation_forward(a, activation), a.shape)
-        for at, y, right in zip(a[0], got[0], want, strict=True):
-            if not _near(y, right):
-                cause = cause_far(activation, at, y, right)
-                raise Failed(f"{activation}({at:g}) is {y:.6g}, and should be {right:.6g}: {cause}")
-
-
-def entries(name, got, shape):
-    """`got` as an array of this shape, of any numbers: what is not finite is told with its place."""
-    got = np.asarray(got)
-    judging.array(name, np.nan_to_num(got) if got.dtype.kind == "f" else got, shape, {})
-    return got
-
-
-def _near(got, want):
-    """Equal to nine digits of its own, or to five where the result is in single precision."""
-    return bool(abs(got - want) <= (2e-5 if np.float32(got) == got else 1e-9) * abs(want))
-
-
-def check_backward(its):
-    """da from dy and the output, against the complex step of the textbook's formula."""
-    a, dy = example()
-    for activation, act in TEXTBOOK.items():
-        slope = gradcheck.complex_step(lambda v, act=act: np.sum(act(v)), a)
-        y = act(a)
-        terms = {
-            "dy": dy,
-            "dy y": dy * y,
-            "dy y^2": dy * y * y,
-            "dy y^3": dy * y**3,
-            "dy e^-y": dy * np.exp(-y),
-            "dy e^y": dy * np.exp(y),
-            "y": y,
-            "y^2": y * y,
-            "1": np.ones_like(y),
-            "dy^2": dy * dy,
-        }
-        formula = {
-            "tanh": {"dy": 1.0, "dy y^2": -1.0},
-            "softplus": {"dy": 1.0, "dy e^-y": -1.0},
-            "sigmoid": {"dy y": 1.0, "dy y^2": -1.0},
-            "identity": {"dy": 1.0},
-        }.get(activation)
-        if activation == "relu":
-            formula = {"dy [y > 0]": 1.0}
-            terms = {"dy [y > 0]": dy * (y > 0), "dy [y = 0]": dy * (y == 0), "dy y": dy * y, "y": y}
-        judging.expect(
-            f"da of {activation}",
-            its.activation_backward(dy, y, activation),
-            dy * slope,
-            SIZES,
-            wrong=mistaken_derivatives(activation, dy, y, slope),
-            terms=terms,
-            formula=formula,
-            inputs=None if activation == "relu" else {"y": y},
-        )
-
-
-def check_backward_far(its):
-    """At saturated outputs and at y = 0, entry by entry; y (S, B, n) too."""
-    for activation, table in SLOPES_FAR.items():
-        y, slope = np.array(list(table)), np.array(list(table.values()))
-        for shape in ((-1,), (1, 1, -1)):
-            dy = np.linspace(-1.3, 1.7, len(y)).reshape(shape)
-            y, slope = y.reshape(shape), slope.reshape(shape)
-            got = its.activation_backward(dy, y, activation)
-            got = entries(f"da of {activation}", got, y.shape)
-            for at, value, up, right in zip(y.flat, got.flat, dy.flat, (dy * slope).flat, strict=True):
-                if not _near(value, right):
-                    raise Failed(slope_far(activation, at, value, up, right))
-
-
-CHECKS = {
-    "each activation's value": check_values,
-    "far from 0, and at it": check_far,
-    "other shapes": check_shapes,
-    "each activation's derivative": check_backward,
-    "the derivative where a unit is saturated": check_backward_far,
-}
-
+BACKWARD = Part(
+    ops.activation_backward,
+    returns="da",
+    walk="""
+        relu = 1.0 * (y > 0)
+        tanh = 1 - y**2
+        softplus = -expm1(-y)  # 1 - e^-y, with all digits
+        sigmoid = y * (1 - y)
+        slopes = {"identity": 1.0, "relu": relu, "tanh": tanh, "softplus": softplus, "sigmoid": sigmoid}
+        slope = slopes[activation]
+        da = dy * slope
+    """,
+    slips="""
+    relu = 1.0 * (y >= 0)  # relu's slope is 1 everywhere: y is never below 0, so test y > 0
+    relu = where(y > 0, 1, 0.01)  # this is the leaky relu's slope: relu's is 0 where y is 0
+    relu = y  # relu's slope is y here: it is 1 where y > 0
+    tanh = 1 - np.tanh(y)**2  # tanh is applied again: y is tanh(a) already, so the slope is 1 - y^2
+    sigmoid = 1 / (1 + exp(-y)) * (1 - 1 / (1 + exp(-y)))
+        # sigmoid is applied again: y is sigmoid(a) already, so the slope is y (1 - y)
+    softplus = 1 / (1 + exp(-y))
+        # sigmoid(y) is used for softplus: its slope is sigmoid(a), which is 1 - e^-y
+    softplus = 1 - exp(-y)  # softplus loses digits at small y, where e^-y rounds to 1: use -np.expm1(-y)
+    softplus = (exp(y) - 1) / exp(y)  # e^800 overflows: 1 - e^-y is the same and safe
+    slope = 1.0  # the derivative of the activation is missing: dy is handed on as it is
+    da = slope + 0 * dy  # da is not multiplied by dy, which is a factor of every derivative
+    da = dy / slope  # dy is divided by the slope: the chain rule multiplies
+    """,
+    cases={"each activation's derivative": backward(draw), "the derivatives, other shapes": backward(shapes)},
+    far={"the derivative of a saturated unit": far_backward},
+)
 
 EXERCISE = Exercise(
     lesson=4,
@@ -180,17 +159,17 @@ EXERCISE = Exercise(
     any shape, and entries from -800 to 800: nothing may become inf or nan, and small results keep their
     digits (softplus(-40) and sigmoid(-40) are e^-40 = 4e-18, not 0).
 
-    Backward is given dy and the OUTPUT y, not a: each derivative can be told from y alone. Find out how, and
-    return da = dy * act'(a). ReLU's slope at 0 is 0.
+    Backward is given dy and the OUTPUT y, not a: each derivative follows from y alone. Find out how, and
+    return da = dy * act'(a). The slope of relu at 0 is 0.
     """,
-    functions=(ops.activation_forward, ops.activation_backward),
+    parts=(FORWARD, BACKWARD),
     hints=(
         "Where to look: lesson 4. One `if` for each name; np.maximum, np.where, np.tanh, np.exp and np.log1p "
         "work on every entry. e^800 is inf and e^-800 is 0, so let every exponent be -|a|. For backward "
         "differentiate first, then write the derivative with y in place of a.",
         "The formula: softplus(a) = log(1 + e^a) = max(a, 0) + log(1 + e^-|a|). With t = e^-|a|, sigmoid(a) "
-        "is 1 / (1 + t) where a >= 0 and t / (1 + t) where a < 0. Derivatives: relu 1 where y > 0, tanh "
-        "1 - y^2, sigmoid y (1 - y), softplus 1 - e^-y, since e^y = 1 + e^a.",
+        "is 1 / (1 + t) where a >= 0 and t / (1 + t) where a < 0. Derivatives: relu 1 where y > 0, tanh 1 - "
+        "y^2, sigmoid y (1 - y), softplus 1 - e^-y, since e^y = 1 + e^a.",
         "All but the last line:\n"
         "    t = np.exp(-np.abs(a))                       # in (0, 1]\n"
         "    softplus: np.maximum(a, 0) + np.log1p(t)     # log1p(t) = log(1 + t), with all digits\n"
@@ -199,6 +178,4 @@ EXERCISE = Exercise(
         "    relu: y > 0     tanh: 1 - y * y     sigmoid: y * (1 - y)\n"
         "    softplus: -np.expm1(-y)                      # 1 - e^-y, with all digits",
     ),
-    checks=CHECKS,
-    wrong=WRONG,
 )

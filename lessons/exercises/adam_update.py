@@ -1,162 +1,142 @@
 """Exercise: one step of Adam, in place."""
 
-import math
-
 import numpy as np
 
 from minivae import optimizers
 
-from .. import judging
-from ..judging import Exercise, Failed
-from ..judging.walks import cause
-from ..slips.adam_update import SLIPS, WRITTEN, WRONG, values_of
+from . import Exercise, Part
 
-SHAPE = (4, 3)
-LR, BETA1, BETA2, EPS = 0.05, 0.7, 0.95, 0.3  # eps large enough to matter, and to tell where it stands
-T = 5
+SETTINGS = {
+    "t": 5,
+    "lr": 0.05,
+    "beta1": 0.7,
+    "beta2": 0.95,
+    "eps": 0.3,
+}  # eps is large enough to see where it is
 
 
-def example(shape=SHAPE, seed=81):
+def middle(rng, n, shape=None):
     """param, grad, m, v in the middle of a training: nothing is zero, v is positive."""
-    rng = np.random.default_rng(seed)
-    param, grad, m = rng.normal(0.2, 1.0, (3, *shape))
-    return param, grad, m, rng.uniform(0.2, 2.0, shape)
+    shape = (n.H, n.L) if shape is None else shape
+    param, grad, m = (np.asarray(rng.normal(0.2, 1.0, shape)) for _ in range(3))
+    return {"param": param, "grad": grad, "m": m, "v": np.asarray(rng.uniform(0.2, 2.0, shape))} | SETTINGS
 
 
-def reference(param, grad, m, v, t, lr, beta1, beta2, eps):
-    """Algorithm 1 of the paper, one number at a time -> what becomes of param, m, v."""
-    after = {name: np.empty(param.shape) for name in WRITTEN}
-    for at in np.ndindex(param.shape):
-        g = float(grad[at])
-        after["m"][at] = first = beta1 * float(m[at]) + (1 - beta1) * g
-        after["v"][at] = second = beta2 * float(v[at]) + (1 - beta2) * g**2
-        first, second = first / (1 - beta1**t), second / (1 - beta2**t)
-        after["param"][at] = float(param[at]) - lr * first / (math.sqrt(second) + eps)
-    return after
-
-
-def stepped(its, param, grad, m, v, *settings):
-    """What becomes of param, m, v; Failed if one of them is not written to."""
-    given = {"param": param, "grad": grad, "m": m, "v": v}
-    given |= dict(zip(("t", "lr", "beta1", "beta2", "eps"), settings, strict=True))
-    after = its.changed("adam_update", given, ("param", "m", "v"))
-    same = [name for name in after if np.array_equal(after[name], given[name]) and np.any(grad)]
-    if same:
-        names = " and ".join([", ".join(same[:-1]), same[-1]] if same[1:] else same)
-        raise Failed(
-            f"{names} {'are' if same[1:] else 'is'} as before: `{same[0]} = ...` only names a new "
-            f"array. Write into the caller's, {same[0]}[...] = ..."
-        )
-    return after
-
-
-# ------------------------------------------------------------------------------ checks
-
-
-def judged(its, param, grad, m, v, *settings, note=""):
-    """One step, held to the reference: m, v and param, each of which follows from those before."""
-    given = param, grad, m, v, *settings
-    after, want = stepped(its, *given), reference(*given)
-    wrong = [name for name in WRITTEN if not judging.close(after[name], want[name])]
-    if not wrong:
-        return after
-    if words := cause(SLIPS, WRITTEN, after, want, lambda *slips: values_of(*given, *slips)):
-        raise Failed(words + f" ({note})" * bool(note), judging.evidence(after[wrong[0]], want[wrong[0]]))
-    beta1, beta2 = settings[2:4]
-    others = {"g": grad, "g^2": grad**2, "|g|": np.abs(grad), "1": np.ones_like(grad)}
-    for name, old, formula in (
-        ("m", m, {"m": beta1, "g": 1 - beta1}),
-        ("v", v, {"v": beta2, "g^2": 1 - beta2}),
-    ):
-        terms = {name: old, "param": param} | others if old.any() else None
-        inputs = {"grad": grad}
-        judging.expect(name, after[name], want[name], terms=terms, formula=formula, inputs=inputs, note=note)
-    rest = after["param"] - want["param"]
-    for base in (param, want["param"]):
-        ratio = float(np.sum(rest * base) / np.sum(base * base))
-        if ratio > -0.99 and np.max(np.abs(rest - ratio * base)) < 1e-8 * np.max(np.abs(rest)):
-            words = (
-                f"param shrinks or grows by {ratio:.4g} of itself besides: weight decay is no part of Adam"
-            )
-            raise Failed(words + f" ({note})" * bool(note))
-    judging.expect("param's step", after["param"] - param, want["param"] - param, note=note)
-    return after
-
-
-def check_step(its):
-    """One step in the middle of a training, t = 5."""
-    judged(its, *example(), T, LR, BETA1, BETA2, EPS)
-
-
-def check_first(its):
+def first(rng, n):
     """The first step, from m = v = 0."""
-    param, grad, _, _ = example(seed=82)
-    zero = np.zeros(SHAPE)
-    note = "the first step: t = 1, m and v are zero"
-    judged(its, param, grad, zero, zero, 1, LR, BETA1, BETA2, EPS, note=note)
-    after = stepped(its, param, zero, zero, zero, 1, LR, BETA1, BETA2, 1e-8)
-    judging.expect("param", after["param"], param, note="the gradient, m and v are zero, so it must stay")
+    args = middle(rng, n)
+    return args | {"m": 0 * args["m"], "v": 0 * args["v"], "t": 1}
 
 
-def check_many(its):
-    """Six steps of three parameters of different shapes in turn, with their own m and v."""
-    shapes, rng = ((5,), (2, 3, 2), SHAPE), np.random.default_rng(83)
-    mine = [[rng.normal(0, 1, shape), np.zeros(shape), np.zeros(shape)] for shape in shapes]
-    for t in range(1, 7):
-        for k, shape in enumerate(shapes):
-            grad = rng.normal(0.3, 1.0, shape)
-            param, m, v = mine[k]
-            try:
-                after = judged(its, param, grad, m, v, t, 0.1, 0.9, 0.99, 1e-3)
-            except Failed as failed:
-                words = f"a parameter of shape {shape}, step {t}: {failed.sentence}"
-                raise Failed(words, failed.details, failed.line) from failed.__cause__
-            mine[k] = [after[name] for name in ("param", "m", "v")]
+def still(rng, n):
+    """No gradient, and none before: param must stay."""
+    args = first(rng, n)
+    return args | {"grad": 0 * args["grad"], "eps": 1e-8}
 
 
-def check_single(its):
-    """Arrays in float32, after a thousand steps, with the usual settings."""
-    before = tuple(array.astype(np.float32) for array in example(seed=84))
-    settings = 1000, 1e-3, 0.9, 0.999, 1e-8
-    after, want = stepped(its, *before, *settings), reference(*before, *settings)
-    for name in ("m", "v"):
-        judging.expect(name, after[name], want[name], note="in float32, t = 1000")
-    moved, asked = (np.float64(a) - before[0] for a in (after["param"], want["param"]))
-    if np.max(np.abs(moved - asked)) > 1e-3 * np.max(np.abs(asked)):
-        raise Failed("param is wrong in float32, t = 1000", judging.evidence(moved, asked))
+def late(rng, n):
+    """The usual settings after a thousand steps."""
+    return middle(rng, n) | {"t": 1000, "lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
 
 
-CHECKS = {
-    "a step in the middle of a training": check_step,
-    "the first step": check_first,
-    "six steps, three shapes": check_many,
-    "in single precision": check_single,
-}
-
+ADAM = Part(
+    optimizers.adam_update,
+    returns="m v param",
+    writes=("m", "v", "param"),
+    walk="""
+        m[...] = beta1 * old_m + (1 - beta1) * grad
+        v[...] = beta2 * old_v + (1 - beta2) * grad**2
+        m_hat = m / (1 - beta1**t); v_hat = v / (1 - beta2**t)
+        root = sqrt(v_hat) + eps
+        step = lr * m_hat / root
+        param[...] = old_param - step
+    """,
+    slips="""
+    m = (beta1 * old_m + (1 - beta1) * grad) / (1 - beta1**t); m_hat = m
+    v = (beta2 * old_v + (1 - beta2) * grad**2) / (1 - beta2**t); v_hat = v
+        # m or v is overwritten with its corrected value: m_hat and v_hat are used in this step only
+    m = (1 - beta1) * old_m + beta1 * grad  # the two weights of m are swapped: beta1 is that of the old m
+    v = (1 - beta2) * old_v + beta2 * grad**2  # the weights of v are swapped: beta2 is that of the old v
+    m = beta1 * old_m + grad  # m is a sum, as in SGD with momentum: grad needs the weight 1 - beta1
+    m = old_m * (beta1 + (1 - beta1) * grad)  # m *= beta1 + ... multiplies the whole sum
+    m = old_m + beta1 * old_m + (1 - beta1) * grad
+    v = old_v + beta2 * old_v + (1 - beta2) * grad**2  # the new value is added to the old: write =, not +=
+    m = beta1**t * old_m + (1 - beta1**t) * grad  # m has beta1^t: only the correction has the power t
+    m = beta1 * old_m + (1 - beta1) * grad / (1 - beta1**t); m_hat = m
+        # only the new gradient is corrected: m_hat is all of m, divided by 1 - beta1^t
+    m = beta2 * old_m + (1 - beta2) * grad  # m has beta2 where beta1 belongs
+    v = beta1 * old_v + (1 - beta1) * grad**2  # v has beta1 where beta2 belongs
+    m = 0.9 * old_m + (1 - 0.9) * grad  # m has 0.9 where the argument beta1 belongs
+    v = 0.999 * old_v + (1 - 0.999) * grad**2  # v has 0.999 where the argument beta2 belongs
+    v = beta2 * old_v + (1 - beta2) * (grad**2).mean()  # v has the mean of grad^2: each entry has its own
+    v = beta2 * old_v + (1 - beta2) * grad**2 + eps  # v has eps in it: that belongs to the step
+    v = old_v + grad**2  # v is the sum of all squares: that is Adagrad; Adam forgets, with beta2
+    v = sqrt(beta2 * old_v + (1 - beta2) * grad**2)
+    v = sqrt(beta2 * old_v + (1 - beta2) * grad**2); v_hat = v**2 / (1 - beta2**t)
+        # v is stored as a root: the root belongs to the step
+    m = beta2 * old_m + (1 - beta2) * grad**2; v = beta1 * old_v + (1 - beta1) * grad; \
+    m_hat = v / (1 - beta1**t); v_hat = m / (1 - beta2**t)
+        # m and v are swapped: m is the mean of grad, v that of grad^2
+    m_hat = m; v_hat = v  # the bias correction is missing: divide m by 1 - beta1^t and v by 1 - beta2^t
+    m_hat = m / (1 - beta1**(t - 1)); v_hat = v / (1 - beta2**(t - 1))
+    m_hat = m / (1 - beta1**(t - 1))
+    v_hat = v / (1 - beta2**(t - 1))  # t - 1 is used where t belongs: t starts at 1
+    m_hat = m / (1 - beta1**(t + 1)); v_hat = v / (1 - beta2**(t + 1))
+        # t + 1 is used where t belongs: t starts at 1
+    m_hat = m / (1 - beta1); v_hat = v / (1 - beta2)  # the power t is missing in the corrections
+    m_hat = m / (1 - beta1)**t; v_hat = v / (1 - beta2)**t  # (1 - beta)^t is used where 1 - beta^t belongs
+    m_hat = m / (1 - beta2**t); v_hat = v / (1 - beta1**t)  # beta1 and beta2 are swapped in the corrections
+    m_hat = old_m / (1 - beta1**t); v_hat = old_v / (1 - beta2**t)
+    v_hat = old_v / (1 - beta2**t)  # the step uses the old m or v: update them first
+    m_hat = grad; v_hat = grad**2
+    v_hat = grad**2  # the step is made of the gradient: m or v is updated but not used
+    root = sqrt(v_hat + eps)
+    root = sqrt(v_hat + eps**2)  # eps is inside the root: it belongs outside, sqrt(v_hat) + eps
+    root = sqrt(v_hat)  # eps is missing, or too small to count: it is the argument eps, added to the root
+    root = sqrt(v_hat) + SMALL  # eps is SMALL whatever the argument: add the argument eps
+    root = (sqrt(v) + eps) / sqrt(1 - beta2**t)
+    step = lr * sqrt(1 - beta2**t) / (1 - beta1**t) * m / (sqrt(v) + eps)
+        # eps is added to the uncorrected root: the root is sqrt(v_hat) + eps
+    root = v_hat + eps  # the root is missing: it is sqrt(v_hat) + eps
+    step = lr * (m_hat / sqrt(v_hat) + eps)
+    step = lr * m_hat / sqrt(v_hat) + eps  # eps is outside the fraction: sqrt(v_hat) + eps divides
+    param = old_param + step  # the step goes uphill: it is subtracted from param
+    param = step  # param is the step alone: subtract it from the old param
+    param = old_param - step - lr * SMALL * old_param  # this has weight decay, which is no part of Adam
+    """,
+    cases={
+        "a step in the middle of a training": middle,
+        "the first step": first,
+        "no gradient": still,
+        "parameters of one axis": lambda rng, n: middle(rng, n, (n.H,)),
+        "parameters of three axes, and of none": lambda rng, n: middle(
+            rng, n, (n.B, 2, n.L) if n.B > 1 else ()
+        ),
+        "after a thousand steps": late,
+    },
+)
 
 EXERCISE = Exercise(
     lesson=8,
     title="Take a step of Adam, in place",
     task="""
     Write one step of Adam for one parameter, of any shape. param, m and v are arrays that the optimizer
-    keeps: write what they become into them (m[...] = ..., param -= ...), and return nothing. m and v are
-    remembered as they are; their corrected values m^ and v^ serve this step alone. t is a number, 1 in the
-    first step; grad must stay as it is.
+    keeps: write their new values into them (m[...] = ..., param -= ...), and return nothing. Keep m and v as
+    they are; the corrected m^ and v^ are used in this step only. t is a number, 1 in the first step; grad
+    must not change.
     """,
-    functions=(optimizers.adam_update,),
+    parts=(ADAM,),
     hints=(
-        "Where to look: lesson 8; the docstring has every formula. In the order m, v, param: each needs "
+        "Where to look: lesson 8; the docstring has every formula. Update m, then v, then param: each needs "
         "the new values of those before. `m = ...` would only give the name m to another array: m[...] = ... "
         "writes into the one that is there.",
-        "The formula: m <- beta1 m + (1 - beta1) g, v <- beta2 v + (1 - beta2) g^2, and param <- param - "
-        "lr * m^ / (sqrt(v^) + eps), where m^ = m / (1 - beta1^t) and v^ = v / (1 - beta2^t). eps stands "
-        "outside the root.",
+        "The formula: m <- beta1 m + (1 - beta1) g, v <- beta2 v + (1 - beta2) g^2, and param <- param - lr "
+        "* m^ / (sqrt(v^) + eps), where m^ = m / (1 - beta1^t) and v^ = v / (1 - beta2^t). eps is outside "
+        "the root.",
         "All but the last line:\n"
         "    m[...] = beta1 * m + (1 - beta1) * grad\n"
         "    v[...] = beta2 * v + (1 - beta2) * grad * grad\n"
         "    m_hat = m / (1 - beta1**t)\n"
         "    v_hat = v / (1 - beta2**t)",
     ),
-    checks=CHECKS,
-    wrong=WRONG,
 )

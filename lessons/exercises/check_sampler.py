@@ -1,250 +1,300 @@
-"""Exercise: the learner writes the test that sees what no gradient check sees, and spares what is right."""
+"""Exercise: write the test that finds what no gradient check can find, and accepts what is right."""
+
+from itertools import product
+from textwrap import indent
 
 import numpy as np
 
-from minivae import gradcheck
-from minivae.gradcheck import statistics
+from ..bugs import statistics
+from ..calls import Failed, file_of, stopped
+from ..walks import slips, walk
+from . import Exercise, Part
 
-from .. import judging
-from ..judging import Exercise, Failed
-from ..judging.luck import Adjusted
-from ..slips.check_sampler import KNOWN, OWN_NOISE, SUBTLE, WRONG, N, in_one, own_noise_at, right
-
-SEEDS = range(100, 120)
+N = 20_000  # draws: the standard error of a variance is 1 % of it
 LUCK = 3.5  # standard errors that a right sampler may be off: 1 noise in 2000 is, by chance
 ALLOW = "allow for 4 to 5 standard errors, std / sqrt(n) of a mean and variance * sqrt(2 / n) of a variance"
 
-# right samplers that are written in another way
-ALSO_RIGHT = {
-    "std = exp(logvar) / exp(logvar / 2)": lambda mu, lv, eps: eps * (np.exp(lv) / np.exp(0.5 * lv)) + mu,
-    "one latent after the other": lambda mu, lv, eps: np.stack(
-        [np.exp(lv[:, i] / 2) * eps[..., i] + mu[:, i] for i in range(mu.shape[1])], axis=-1
-    ),
-    "z = mu - std * eps has the same mean and variance": lambda mu, lv, eps: right(mu, lv, -eps),
+WALK = """
+    std = exp(0.5 * logvar)
+    z = mu + std * eps
+"""
+ALSO_RIGHT = """
+    std = exp(logvar) / exp(logvar / 2)  # std = exp(logvar) / exp(logvar / 2)
+    z = stack([exp(logvar[:, i] / 2) * eps[..., i] + mu[:, i] for i in range(mu.shape[1])], -1)
+        # one latent at a time
+    z = mu - std * eps  # z = mu - std * eps has the same mean and variance
+"""
+WHY = {  # what a test lacks that accepts a wrong sampler
+    "SPREAD": "compare the variance of z with e^logvar in each latent: one that is wrong is enough",
+    "LEVEL": "compare the mean of z with mu in each latent: one that is wrong is enough",
+    "EACH": "compare each latent by itself, with its own tolerance: an average over them hides one",
+    "SIZE": f"with n = {N} the standard error of a variance is variance * sqrt(2 / n), 1 % of it: use that",
+    "MEAN SIZE": f"with n = {N} the standard error of a mean is std / sqrt(n), 0.7 % of std: use that",
+    "NAN": "every comparison with NaN is False, so ask whether all is near, and not whether something is far",
+    "SAME": "its derivatives are wrong, not its variance. Call it twice with one eps: z must be the same",
 }
+KNOWN = """
+    z = 0 * eps  # a sampler that returns zeros | SPREAD
+    std = exp(logvar)  # std = exp(logvar) | SPREAD
+    z = mu + 0 * eps  # z = mu, without the noise | SPREAD
+    std = 1  # z = mu + eps, where logvar is not used | SPREAD
+    std = exp(-0.5 * logvar)  # std = exp(-logvar / 2) | SPREAD
+    std = exp(0.25 * logvar)  # std = exp(logvar / 4) | SPREAD
+    z = std * eps  # a forgotten mu | LEVEL
+    z = (mu + eps) * std  # z = (mu + eps) std | LEVEL
+"""
+SUBTLE = """
+    std = exp(0.5 * logvar) * sqrt(1.1)  # a variance that is 10 % too large | SIZE
+    std = exp(0.5 * logvar) * sqrt(0.9)  # a variance that is 10 % too small | SIZE
+    z = mu + std * (eps + 0.1)  # a mean that is 0.1 std too large | MEAN SIZE
+    std = 1 + logvar / 2  # std = 1 + logvar / 2, right for small logvar | SIZE
+    std = exp(maximum(logvar, 0) / 2)  # a logvar cut off below 0 | EACH
+    std = exp(minimum(logvar, 0) / 2)  # a logvar cut off above 0 | EACH
+    z = abs(mu) + std * eps  # |mu| in place of mu | LEVEL
+    std = exp(0.5 * logvar[:, :1])  # the first latent's logvar for all | EACH
+    std = exp(0.5 * logvar[:, ::-1])  # logvars in reverse order | EACH
+    z = mu + std * (eps + 0.1 * ((arange(L) == 0) * 1.0 - (arange(L) == L - 1)))
+        # a first latent whose mean is 0.1 std too large and a last one whose mean is as much too small | EACH
+    std = exp(where(arange(L) == L - 1, 1, 0.5) * logvar)  # std = exp(logvar) in the last latent only | EACH
+    std = where(logvar < 0, nan, exp(0.5 * logvar))  # a sampler that is NaN where logvar is negative | NAN
+"""
+IN_ONE = """
+    z = mu + std * eps * where(one, sqrt(1.1), 1)
+        # a variance that is 10 % too large in latent {} alone | EACH
+    z = mu + std * (eps + 0.1 * one)  # a mean that is 0.1 std too large in latent {} alone | EACH
+"""
+OWN_NOISE = """
+    z = mu + std * noise  # a sampler that draws noise of its own and does not use eps | SAME
+    z = mu + std * where(arange(eps.shape[-2])[:, None] > 0, noise, eps)
+        # a sampler that draws noise of its own in all rows but the first | SAME
+"""
+OWN_IN_ONE = """
+    z = mu + std * where(one, noise, eps)  # a sampler that draws noise of its own in latent {} alone | SAME
+"""
 
 
-# ------------------------------------------------------------------------------ asking a test
+def sampler(*changed, latent=0):
+    """A function of mu, logvar, eps -> z; changed: lines of the walk that are written differently."""
+    own = np.random.default_rng(90)
+
+    def sample(mu, logvar, eps):
+        L = eps.shape[-1]
+        more = {"L": L, "one": np.arange(L) == latent, "noise": own.standard_normal(eps.shape)}
+        return walk(WALK, {"mu": mu, "logvar": logvar, "eps": eps} | more, *changed)["z"]
+
+    return sample
 
 
-class Asked:
-    """A sampler that remembers what it was asked."""
+RIGHT = sampler()
 
-    def __init__(self, sample):
-        self.sample, self.seen = sample, []
 
-    def __call__(self, mu, logvar, eps):
-        mu, logvar, eps = (np.asarray(a) for a in (mu, logvar, eps))
+class Unlucky(np.random.Generator):
+    """A generator whose normal noise is off by some standard errors, in its last column."""
+
+    def __init__(self, mean=0.0, variance=0.0):
+        super().__init__(np.random.PCG64(5))
+        self.mean, self.variance = mean, variance
+
+    def standard_normal(self, size=None, dtype=np.float64, out=None):
+        """Noise with exactly that mean and variance along its first axis."""
+        e = np.array(super().standard_normal(size, dtype))
+        if out is not None or e.ndim == 0 or len(e) < 100:
+            return e
+        part = e if e.ndim == 1 else e[..., -1]
+        std = np.sqrt(1 + self.variance * np.sqrt(2 / len(e)))
+        part[...] = (part - part.mean(axis=0)) / part.std(axis=0) * std + self.mean / np.sqrt(len(e))
+        return e
+
+    def normal(self, loc=0.0, scale=1.0, size=None):  # the same, moved and scaled
+        return loc + scale * self.standard_normal(size)
+
+
+def verdict(its, sample, rng):
+    """What the learner's test says of a sampler -> bool, and every (mu, logvar, eps) that it tried."""
+    function, seen = its.raw("check_sampler"), []
+
+    def remembered(mu, logvar, eps):
+        mu, logvar, eps = (np.array(a) for a in (mu, logvar, eps))
         if mu.ndim != 2 or logvar.shape != mu.shape or eps.shape[-2:] != mu.shape or eps.ndim > 3:
-            raise Failed(
-                f"sample is called with mu of shape {mu.shape}, logvar {logvar.shape} and eps {eps.shape}: "
-                "all three have one shape (n, latents)"
-            )
-        self.seen.append((mu, logvar, eps))
-        return self.sample(mu, logvar, eps)
+            shapes = f"mu of shape {mu.shape}, logvar {logvar.shape} and eps {eps.shape}"
+            raise Failed(f"sample is called with {shapes}: all three have one shape (n, latents)")
+        seen.append((mu, logvar, eps))
+        return sample(mu, logvar, eps)
 
-    def tried(self, k):
-        """Every mu (0) or logvar (1) in the latents of the first call: (rows, latents)."""
-        latents = self.seen[0][0].shape[1]
-        return np.concatenate([np.unique(a[k], axis=0) for a in self.seen if a[k].shape[1] == latents])
-
-    @property
-    def noises(self):
-        """Every different eps."""
-        return list({eps.tobytes(): eps for _, _, eps in self.seen}.values())
-
-
-def ask(its, sample, rng):
-    """What the test says of a sampler -> ok, and the Asked; rng: a generator or its seed."""
-    function, asked = its.raw("check_sampler"), Asked(sample)
     try:
         with np.errstate(all="ignore"):
-            result = function(lambda mu, logvar, eps: asked(mu, logvar, eps), np.random.default_rng(rng), N)
+            result = function(remembered, np.random.default_rng(rng), N)
     except Failed:
         raise
+    except AssertionError as error:
+        raise Failed("check_sampler raises AssertionError where it should return True or False") from error
     except (Exception, SystemExit) as error:
-        if isinstance(error, AssertionError):
-            raise Failed(
-                "check_sampler raises AssertionError where it should answer True or False"
-            ) from error
-        raise judging.stopped("check_sampler", error, judging.file_of(function)) from error
-    return verdict(result), asked
-
-
-def verdict(result):
-    """True or False from what a test returns."""
-    if result is None:
-        raise Failed("check_sampler returns None: is the return missing?")
+        raise stopped("check_sampler", error, file_of(function)) from error
     ok = getattr(result, "ok", result)
-    if isinstance(ok, np.ndarray | list) and np.ndim(ok):
-        raise Failed(f"check_sampler returns {np.size(ok)} verdicts: all of them together make one, .all()")
+    if isinstance(ok, np.ndarray | list | tuple) and np.ndim(ok):
+        raise Failed(f"check_sampler returns {np.size(ok)} verdicts: combine them into one, with .all()")
     if np.asarray(ok).dtype.kind not in "biu" or np.ndim(ok):
         kind = type(result).__name__
-        raise Failed(
-            f"check_sampler returns {kind}: return True or False, or an object with .ok, as a Verdict"
-        )
-    return bool(ok)
+        raise Failed(f"check_sampler returns {kind}, expected True or False: is a return missing?")
+    return bool(ok), seen
 
 
-# ------------------------------------------------------------------------------ checks
-
-
-def check_asks(its):
-    """It calls the sampler with standard normal noise from rng, as many draws as are asked for."""
-    first, again, other = (ask(its, right, seed)[1] for seed in (1, 1, 2))
-    if not first.seen:
+def check_calls(its):
+    """It calls the sampler with standard normal noise from rng, with as many draws as it is given."""
+    first, again, other = (verdict(its, RIGHT, seed)[1] for seed in (1, 1, 2))
+    if not first:
         raise Failed("it never calls sample: a test must look at what the sampler returns")
-    noise, same, another = (asked.seen[0][2] for asked in (first, again, other))
+    noise, same, another = (seen[0][2] for seen in (first, again, other))
     if not np.array_equal(noise, same):
-        raise Failed(
-            "it uses noise from somewhere else than rng: with the same seed it is another every time"
-        )
+        raise Failed("its noise does not come from rng: with the same seed it differs from call to call")
     if np.array_equal(noise, another):
-        if not np.array_equal(first.seen[0][0], other.seen[0][0]):
-            raise Failed("the noise is handed to sample as mu: the order is sample(mu, logvar, eps)")
+        if not np.array_equal(first[0][0], other[0][0]):
+            raise Failed("the noise is passed to sample as mu: the order is sample(mu, logvar, eps)")
         raise Failed("its noise is the same with another rng: draw eps with rng.standard_normal")
-    draws = sum(eps.size // eps.shape[-1] for eps in first.noises)
+    noises = {eps.tobytes(): eps for *_, eps in first}.values()
+    draws = sum(eps.size // eps.shape[-1] for eps in noises)
     if draws < N:
-        raise Failed(f"n = {N} draws are asked for, and it hands {draws} to sample: fewer see less")
-    for noise in first.noises:
+        raise Failed(f"the argument n is {N}, and it passes {draws} draws to sample: fewer draws find less")
+    for noise in noises:
         mean, variance, size = noise.mean(), noise.var(), noise.size
         if abs(mean) > 6 / np.sqrt(size) or abs(variance - 1) > 6 * np.sqrt(2 / size) + 1 / size:
-            raise Failed(
-                f"the noise that it hands to sample is not N(0, 1), its mean is {mean:.2g} and its variance "
-                f"{variance:.2g}: take rng.standard_normal"
-            )
+            found = f"its mean is {mean:.2g} and its variance {variance:.2g}"
+            raise Failed(f"the noise passed to sample is not N(0, 1), {found}: take rng.standard_normal")
 
 
 def check_right(its):
     """No false alarm: the formula with 20 seeds, and other formulas of the same distribution.
 
-    The seeds are fixed. A test that rejects 1 right sampler in 10 is found with 88 %, and bad luck that is
-    made on purpose, in the next check, finds those that reject fewer.
+    The seeds are fixed. A test that rejects 1 right sampler in 10 is found with 88 %; the next check finds
+    those that reject fewer.
     """
-    bad = [seed for seed in SEEDS if not ask(its, right, seed)[0]]
-    if len(bad) == len(SEEDS):
-        raise Failed(f"it rejects a right sampler with every seed{_what_passes(its)}")
+    seeds = range(100, 120)
+    bad = [seed for seed in seeds if not verdict(its, RIGHT, seed)[0]]
+    if len(bad) == len(seeds):
+        wrong = [words for changed, words in slips(KNOWN + SUBTLE) if verdict(its, sampler(changed), 100)[0]]
+        seen = verdict(its, RIGHT, 100)[1]
+        if wrong:
+            why = f", and accepts {wrong[0].split(' | ')[0]}"
+        elif len({eps.tobytes() for *_, eps in seen}) == len(seen) > 1:
+            why = ": it expects the same z from two calls with different eps: pass the same eps to both"
+        else:
+            why = f": does it accept anything? {ALLOW.capitalize()}"
+        raise Failed(f"it rejects a right sampler with every seed{why}")
     if bad:
-        raise Failed(
-            f"it rejects a right sampler with {len(bad)} of {len(SEEDS)} seeds: {ALLOW}",
-            [f"np.random.default_rng({bad[0]}) is one of them, with n = {N}"],
-        )
-    for words, sample in ALSO_RIGHT.items():
-        for seed in SEEDS[:3]:
-            if not ask(its, sample, seed)[0]:
-                raise Failed(f"it rejects a right sampler that is written in another way: {words}")
-
-
-def _what_passes(its):
-    """Of a test that rejects what is right: what it accepts."""
-    for bug in (*KNOWN, *SUBTLE):
-        if ask(its, bug.sample, SEEDS[0])[0]:
-            return f", and accepts {bug.title.rstrip(',')}"
-    if ask(its, right, Adjusted(5, 0, 0, every=True))[0]:
-        return f": its tolerance is smaller than what right noise scatters; {ALLOW}"
-    asked = ask(its, right, SEEDS[0])[1]
-    if len(asked.noises) == len(asked.seen) > 1:
-        return ": it wants the same z of two calls with different eps; hand the same eps to both"
-    return ": does it accept anything?"
+        details = [f"np.random.default_rng({bad[0]}) is one of them, with n = {N}"]
+        raise Failed(f"it rejects a right sampler with {len(bad)} of {len(seeds)} seeds: {ALLOW}", details)
+    for changed, words in slips(ALSO_RIGHT):
+        if not all(verdict(its, sampler(changed), seed)[0] for seed in seeds[:3]):
+            raise Failed(f"it rejects a right sampler that is written in another way: {words}")
 
 
 def check_luck(its):
-    """No alarm where the noise is 3.5 standard errors off, in its mean or in its variance, of one latent.
+    """No alarm where the noise is 3.5 standard errors off, in its mean or in its variance, in one latent.
 
-    One of eight comparisons is, once in 270 seeds: a test that allows for less cries wolf as often.
+    One of eight comparisons is, once in 270 seeds: a test that allows for less has as many false alarms.
     """
-    for off in (LUCK, -LUCK):
-        for which, mean, variance in (("variance", 0, off), ("mean", off, 0)):
-            if not ask(its, right, Adjusted(5, mean, variance))[0]:
-                where = f"{LUCK} standard errors {'above' if off > 0 else 'below'} {1 if variance else 0}"
-                raise Failed(
-                    "it rejects a right sampler when one latent has bad luck and the "
-                    f"{which} of its noise is {where}, as in one of 270 runs of 8 comparisons: {ALLOW}"
-                )
+    for which, off in (("variance", LUCK), ("mean", LUCK), ("variance", -LUCK), ("mean", -LUCK)):
+        if not verdict(its, RIGHT, Unlucky(**{which: off}))[0]:
+            raise Failed(
+                f"it rejects a right sampler when one latent has bad luck and the {which} of its noise is "
+                f"{off} standard errors off, as in one of 270 runs of 8 comparisons: {ALLOW}"
+            )
 
 
-def check_known(its):
-    """The bugs that stand in public code."""
-    _planted(its, KNOWN)
+def planted(its, bugs, *seeds, latent=0):
+    """The test must reject each of these samplers."""
+    for (changed, words), seed in product(slips(bugs), seeds):
+        ok, seen = verdict(its, sampler(changed, latent=latent), seed)
+        if ok:
+            title, why = words.format(latent).split(" | ")
+            tried = [np.hstack(call[:2]) for call in seen if call[0].shape[1] == seen[0][0].shape[1]]
+            mu, logvar = np.split(np.unique(np.concatenate(tried), axis=0), 2, axis=1)
+            hidden = _hidden(sampler(changed), mu, logvar)
+            mu, logvar = (np.unique(a)[:6].round(3).tolist() for a in (mu, logvar))
+            details = [f"it tries mu = {mu} and logvar = {logvar}, with n = {N}"]
+            raise Failed(f"your test accepts {title}: {hidden or WHY[why]}", details)
 
 
-def check_subtle(its):
-    """Bugs that are small, or show only for some arguments or in one latent."""
-    _planted(its, SUBTLE)
-    for latent in range(min(_latents(its), 8)):
-        _planted(its, in_one(latent), seeds=(202,))
+def in_each_latent(its, bugs, seed):
+    """The same bugs in one latent after the other."""
+    for latent in range(min(verdict(its, RIGHT, 1)[1][0][0].shape[1], 8)):
+        planted(its, bugs, seed, latent=latent)
 
 
-def _latents(its):
-    return ask(its, right, 1)[1].tried(0).shape[1]
+def _hidden(sample, mu, logvar):
+    """Why the bug cannot be seen with these mu and logvar, "" if it can."""
+    eps = np.random.default_rng(0).standard_normal(mu.shape)
+
+    def visible(mu, logvar):
+        return not np.allclose(sample(mu, logvar, eps), RIGHT(mu, logvar, eps))
+
+    if visible(mu, logvar):
+        return ""
+    name, a = ("mu", mu) if visible(np.resize([-1.0, 0.7, 2.0], mu.shape), logvar) else ("logvar", logvar)
+    reasons = {
+        f"it tries {name} = 0 alone, where many formulas agree: try other values as well": not a.any(),
+        f"it tries no negative {name}: try some as well": (a >= 0).all(),
+        f"it tries no positive {name}: try some as well": (a <= 0).all(),
+        f"its {name} reads the same from both ends: try several latents at once, with different values": True,
+    }
+    return next(words for words, holds in reasons.items() if holds)
 
 
-def _planted(its, bugs, seeds=(200, 201)):
-    for bug in bugs:
-        for seed in seeds:
-            ok, asked = ask(its, bug.sample, seed)
-            if ok:
-                mu, logvar = asked.tried(0), asked.tried(1)
-                hidden = bug.hidden and bug.hidden[0](mu, logvar)
-                raise Failed(
-                    f"your test lets {bug.title} pass: {bug.hidden[1] if hidden else bug.why}",
-                    [f"it tries mu = {_few(mu)} and logvar = {_few(logvar)}, with n = {N}"],
-                )
+def check_sampler(sample, rng, n=100_000):
+    """Whether z = sample(mu, logvar, eps) has the mean mu and the variance e^logvar -> True or False.
+
+    sample takes three arrays (n, latents) and returns z like them; rng is a Generator, n the number of draws.
+    """
 
 
-def _few(values):
-    found = np.unique(values)
-    return ", ".join(f"{v:.3g}" for v in found[:6]) + ", ..." * (len(found) > 6)
-
-
-def check_noise(its):
-    """A sampler that draws noise of its own has the right mean and variance, and no derivative."""
-    _planted(its, OWN_NOISE, seeds=(300,))
-    _planted(its, [own_noise_at(latent) for latent in range(min(_latents(its), 8))], seeds=(301,))
-
-
-CHECKS = {
-    "it asks the sampler": check_asks,
-    "right samplers pass": check_right,
-    "right samplers pass with bad luck": check_luck,
-    "known bugs are found": check_known,
-    "small and local bugs are found": check_subtle,
-    "noise of its own is found": check_noise,
-}
-
+check_sampler.__module__ = statistics.__name__  # there is the library's own, which tests more
+SOLUTION = """
+mu, logvar = np.array([0.0, 1.0, -2.0, 0.5]), np.array([0.0, -2.0, 1.0, 1.5])
+inputs = np.tile(mu, (n, 1)), np.tile(logvar, (n, 1)), rng.standard_normal((n, 4))
+z = sample(*inputs)                                     # (n, 4)
+repeats = np.array_equal(z, sample(*inputs))
+variance = np.exp(logvar)
+mean_is_right = np.abs(z.mean(axis=0) - mu) <= 5 * np.sqrt(variance / n)
+variance_is_right = np.abs(z.var(axis=0) - variance) <= 5 * variance * np.sqrt(2 / n)
+"""
+TEST = Part(
+    check_sampler,
+    shown=f"{SOLUTION.strip()}\nreturn bool(repeats and mean_is_right.all() and variance_is_right.all())",
+    checks={
+        "it calls the sampler": check_calls,
+        "right samplers pass": check_right,
+        "right samplers pass with bad luck": check_luck,
+        "known bugs are found": lambda its: planted(its, KNOWN, 200, 201),
+        "small bugs are found": lambda its: planted(its, SUBTLE, 200, 201),
+        "bugs of one latent are found": lambda its: in_each_latent(its, IN_ONE, 202),
+        "noise of its own is found": lambda its: planted(its, OWN_NOISE, 300),
+        "noise of its own in one latent is found": lambda its: in_each_latent(its, OWN_IN_ONE, 301),
+    },
+)
 
 EXERCISE = Exercise(
     lesson=5,
     title="Find the silent bug",
     task="""
-    A public program has a sampler with the wrong spread. Its gradient check passes to nine digits, because
-    the wrong thing is differentiated rightly; its loss falls; its samples are wrong, and nothing says so.
-    Write the test that does. check_sampler is given a sampler, right or wrong, and decides: return True if
-    z = sample(mu, logvar, eps) has the mean mu and the variance e^logvar in every latent, for every mu and
-    logvar, and False if not (or an object with .ok, as the library's Verdict is). All three arguments are
-    (n, latents), with several latents in one call; you choose their mu and logvar, and draw eps from rng.
-    Your test must spare every right sampler, whatever the seed, and let no wrong one pass: not one that is
-    wrong in one latent only, or for some logvar only, or that draws noise of its own in place of eps.
+    A public program has a sampler with the wrong variance. Its gradient check passes to nine digits,
+    because the wrong function has a right derivative; its loss falls; its samples are wrong, and no message
+    says so. Write the test that does. check_sampler gets a sampler, right or wrong, and decides: return
+    True if z = sample(mu, logvar, eps) has the mean mu and the variance e^logvar in every latent, for every
+    mu and logvar, and False if not (or an object with .ok, such as the library's Verdict). All three
+    arguments are (n, latents), with several latents in one call; you choose their mu and logvar, and draw
+    eps from rng. Your test must accept every right sampler, whatever the seed, and reject every wrong one:
+    one that is wrong in one latent only, or for some logvar only, or that draws noise of its own in place
+    of eps.
     """,
-    functions=(gradcheck.check_sampler,),
+    parts=(TEST,),
     hints=(
-        "Where to look: lesson 5, what a gradient check cannot see. Choose a few latents with different mu "
-        "and logvar, of both signs, so that no two formulas agree; repeat them in n rows, draw eps, and "
-        "measure the mean and the variance of each column of z.",
-        "The formula: the mean of n draws has the standard error std / sqrt(n), their variance variance * "
-        "sqrt(2 / n). A right sampler is off by 5 of them once in 1.7 million times, by 2 of them once in "
-        "22. So a latent is wrong if it is off by more than 5. Ask `<= 5`, which is False for NaN. And "
-        "call sample twice: same eps, same z.",
-        "All but the last line:\n"
-        "    mu, logvar = np.array([0.0, 1.0, -2.0, 0.5]), np.array([0.0, -2.0, 1.0, 1.5])\n"
-        "    inputs = np.tile(mu, (n, 1)), np.tile(logvar, (n, 1)), rng.standard_normal((n, 4))\n"
-        "    z = sample(*inputs)                                     # (n, 4)\n"
-        "    repeats = np.array_equal(z, sample(*inputs))\n"
-        "    variance = np.exp(logvar)\n"
-        "    mean_is_right = np.abs(z.mean(axis=0) - mu) <= 5 * np.sqrt(variance / n)\n"
-        "    spread_is_right = np.abs(z.var(axis=0) - variance) <= 5 * variance * np.sqrt(2 / n)",
+        "Where to look: lesson 5, what a gradient check cannot find. Choose a few latents with different "
+        "mu and logvar, of both signs, so that no two formulas agree; repeat them in n rows, draw eps, "
+        "and measure the mean and the variance of each column of z.",
+        "The formula: the mean of n draws has the standard error std / sqrt(n), their variance variance "
+        "* sqrt(2 / n). A right sampler is off by 5 of them once in 1.7 million times, by 2 of them once "
+        "in 22. So a latent is wrong if it is off by more than 5. Compare with `<= 5`, which is False "
+        "for NaN. And call sample twice: same eps, same z.",
+        "All but the last line:" + indent(SOLUTION, "    ").rstrip(),
     ),
-    checks=CHECKS,
-    wrong=WRONG,
-    shows=(statistics._sampler_verdict,),
 )

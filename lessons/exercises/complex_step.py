@@ -5,17 +5,15 @@ import warnings
 import numpy as np
 
 from minivae import gradcheck
-from minivae.gradcheck import references
 
-from .. import judging
-from ..judging import Exercise, Failed
-from ..slips.complex_step import WRONG, cause_in_calls, cause_in_values, digits
+from ..calls import Failed
+from . import Exercise, Part
 
-EXACT = 1e-13  # of the largest entry: ten times what rounding leaves, a thousandth of what differences leave
+FLOATS = "An array of floats or integers has no room for the imaginary part: step on x.astype(complex)"
 
 
 class Spy:
-    """f, and what it was asked: it takes arguments of x's shape, and keeps the steps that were made."""
+    """f, and how it is called: it takes arguments of the shape of x, and keeps the steps."""
 
     def __init__(self, f, x):
         self.f, self.x, self.steps, self.shifted, self.single = f, x.astype(float), [], False, False
@@ -30,27 +28,40 @@ class Spy:
         if x.dtype.kind == "c":
             self.steps.append(np.imag(x).copy())
             self.single |= x.dtype.itemsize < 16
-            self.shifted |= not np.array_equal(np.real(x), self.x)
+        self.shifted |= not np.array_equal(np.real(x), self.x)
         return self.f(x)
 
-    @property
-    def h(self):
-        """The largest imaginary part, 0 if there was none."""
-        return max((float(np.max(np.abs(step))) for step in self.steps), default=0.0)
-
-    @property
-    def moved(self):
-        """How many coordinates were complex, call by call."""
-        return [int(np.count_nonzero(step)) for step in self.steps if step.any()]
-
-    def quotients(self):
-        """Im f(x + ih) / h with the steps that were made, NaN where there was none."""
-        found = np.full(self.x.shape, np.nan)
-        for step in self.steps:
-            if np.count_nonzero(step) == 1:
-                i = int(np.flatnonzero(step)[0])
-                found.flat[i] = np.imag(self.f(self.x + 1j * step)) / step.flat[i]
-        return found
+    def cause(self, got, dropped):
+        """What is wrong with these calls, "" if nothing is; dropped: whether an imaginary part was lost."""
+        moved = [int(np.count_nonzero(step)) for step in self.steps if step.any()]
+        most, size = max(moved, default=0), self.x.size
+        zero = isinstance(got, np.ndarray) and not np.any(got)
+        cases = {
+            f"the step is lost before f sees it. {FLOATS}": not moved and dropped,
+            "the step is real: h is added, where 1j * h moves x into the complex plane": (
+                not moved and self.steps and self.shifted
+            ),
+            "f is called with an imaginary part of 0: the step is 1j * h, and h is above 0": not moved
+            and self.steps,
+            f"f sees no step: it is 1j * h, for one coordinate at a time. {FLOATS}": not moved
+            and not self.shifted,
+            "f is never called with a complex argument: a difference of real values subtracts nearly equal "
+            "numbers and loses digits. The complex step subtracts nothing": not moved,
+            "f is called with complex64, two numbers of single precision: use x.astype(complex)": self.single,
+            "the real part of x is moved as well: only ih is added": self.shifted,
+            "the imaginary part is lost when the result is stored: take np.imag of f(x + ih)": (
+                dropped and zero
+            ),
+            "a coordinate keeps its step while the next ones are taken: copy x anew each time": (
+                most > 1 and moved[0] == 1
+            ),
+            "h is added to all coordinates at once, which gives the sum of all slopes": (most == size > 1),
+            f"h is added to {most} coordinates at once, as to a row x[i]: use x.flat[i]": most > 1,
+            "the step is 0 where x is 0: h must be the same for every coordinate": (
+                0 < len(moved) < len(self.steps) and not np.all(self.x)
+            ),
+        }
+        return next((words for words, holds in cases.items() if holds), "")
 
 
 def waves(x):
@@ -58,111 +69,104 @@ def waves(x):
     return (np.sin(3 * x) * _weights(x)).sum() + x.sum() ** 3 / 10
 
 
-def waves_slope(x):
-    """Its gradient."""
-    return 3 * np.cos(3 * x) * _weights(x) + 0.3 * x.sum() ** 2
-
-
 def steep(x):
-    """sum_i e^(12 x_i) w_i / 12: what a step of 1e-6 misses is 2e-11 of its slope."""
+    """sum_i e^(12 x_i) w_i / 12: a step of 1e-6 leaves an error of 2e-11 in its slope."""
     return (np.exp(12 * x) * _weights(x)).sum() / 12
-
-
-def steep_slope(x):
-    """Its gradient."""
-    return np.exp(12 * x) * _weights(x)
 
 
 def _weights(x):
     return 1 + 0.3 * np.arange(x.size).reshape(x.shape)
 
 
-def check_shapes(its):
-    """The gradient of sines, for x of one axis, of two and of three."""
-    _gradient(its, waves, waves_slope, _draw(6))
-    for shape in (3, 4), (2, 3, 5):
-        with judging.noted(f"x of shape {shape}"):
-            _gradient(its, waves, waves_slope, _draw(shape))
+def draw(rng, n):
+    """x of one axis, of two, of three and of none."""
+    shapes = ((n.D,), (n.B, n.L), (2, n.L, n.S), ())
+    return [(f"x of shape {s}", {"f": waves, "x": np.asarray(rng.normal(0.2, 0.7, s))}) for s in shapes]
 
 
-def _draw(shape):
-    return np.random.default_rng(50).normal(0.2, 0.7, shape)
+def bent(rng, n):
+    """A function that bends so much that a step of 1e-6 shows."""
+    return {"f": steep, "x": rng.normal(0.0, 0.3, (n.S, n.L))}
 
 
-def check_digits(its):
-    """A function that bends so much that a step of 1e-6 would be seen."""
-    x = np.random.default_rng(51).normal(0.0, 0.3, (3, 4))
-    with judging.noted("f(x) is a sum of e^(12 x)"):
-        _gradient(its, steep, steep_slope, x)
+def integers(rng, n):
+    """x of whole numbers, some of them 0."""
+    return {"f": waves, "x": rng.integers(-2, 3, (n.B, n.L))}
 
 
-def check_scales(its):
-    """Coordinates of very different size, from 1e-6 to 1e6: the step is added to each, whatever its size."""
-    x = np.array([1e-6, -0.02, 3.0, 500.0, -1e6])
-    with judging.noted("x from 1e-6 to 1e6"):
-        _gradient(its, lambda x: (x * x).sum() / 2 + x.sum(), lambda x: x + 1, x, each=True)
+def scales():
+    """Coordinates of very different size."""
+    yield (
+        "x from 1e-6 to 1e6",
+        {"f": lambda x: (x * x).sum() / 2 + x.sum(), "x": np.array([1e-6, -0.02, 3, 500, -1e6])},
+    )
 
 
-def check_integers(its):
-    """x of whole numbers: neither x nor the gradient may stay in that type."""
-    with judging.noted("x of integers"):
-        _gradient(its, waves, waves_slope, np.array([[1, -2, 3], [0, 2, -1]]))
-
-
-def _gradient(its, f, slope, x, each=False):
-    """Hold the gradient of f at x to its formula; `each`: every entry by its own size."""
+def call(its, f, x):
+    """The gradient, if f is called as it should be."""
     spy = Spy(f, x)
-    want = np.asarray(slope(spy.x))
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         got = its.complex_step(spy, x)
-    dropped = any(issubclass(one.category, np.exceptions.ComplexWarning) for one in said)
-    if sentence := cause_in_calls(spy, got, want, dropped):
-        raise Failed(sentence)
-    if isinstance(got, complex) or getattr(got, "dtype", np.dtype(float)).kind == "c":
-        raise Failed("the gradient is complex: of f(x + ih) / h the slope is the imaginary part alone")
-    got = judging.array("the gradient", got, want.shape, {})
-    allowed = 1e-6 if got.dtype.kind == "f" and got.dtype.itemsize == 4 else EXACT
-    size = np.abs(want) if each else np.max(np.abs(want))
-    off = np.abs(got - want)
-    if (off <= allowed * size).all():
-        return
-    with np.errstate(all="ignore"):
-        sentence = cause_in_values(spy, got.astype(float), want)
-    error = float(np.max(off / size))
-    if not sentence and error < 1e-3:
-        sentence = (
-            f"the gradient is right to {digits(error)} digits only, where the complex step is exact to "
-            "rounding: is something rounded, or kept in single precision?"
-        )
-    if sentence:
-        raise Failed(sentence, judging.evidence(got, want))
-    judging.expect("the gradient", got, want, {"n": want.size} if want.size > 1 else {})
+    if words := spy.cause(got, any(issubclass(one.category, np.exceptions.ComplexWarning) for one in said)):
+        raise Failed(words)
+    if np.asarray(got).dtype.kind == "c":
+        raise Failed("the gradient is complex: the slope is the imaginary part of f(x + ih) / h alone")
+    return got
 
 
-CHECKS = {
-    "x of any shape": check_shapes,
-    "every digit": check_digits,
-    "coordinates of any size": check_scales,
-    "x of integers": check_integers,
-}
+STEP = Part(
+    gradcheck.complex_step,
+    returns="gradient",
+    walk="""
+        h = 1e-30
+        units = eye(x.size).reshape(-1, *x.shape)  # 1 at one coordinate
+        values = array([f(x + 1j * h * unit) for unit in units])
+        slopes = imag(values) / h
+        gradient = slopes.reshape(x.shape)
+    """,
+    slips="""
+    slopes = real(values) / h  # the real part is taken, f(x) / h: the slope is in the imaginary part
+    slopes = real(values)  # the real part is taken: the slope is in the imaginary part, divided by h
+    slopes = abs(values) / h  # the absolute value of f is taken: the slope is in the imaginary part
+    values = array([f(x + 1j * h * unit * x) for unit in units])  # the step is h times x: add ih
+    h = 1e-320  # h = 1e-320 is too small: so close to 0 a number has fewer digits. Take 1e-30
+    h = 1e-4  # h = 1e-4 is too large: the error grows as h^2. Nothing is subtracted, so h may be 1e-30
+    h = 1e-6  # h = 1e-6 is too large: the error grows as h^2. Nothing is subtracted, so h may be 1e-30
+    gradient = slopes  # the gradient is flat: it must have the shape of x
+    gradient = slopes.reshape(x.shape).astype(x.dtype)
+        # the gradient is cut to whole numbers: it is stored as integers, as x is
+    gradient = (slopes * (arange(x.size) < x.size - 1)).reshape(x.shape)
+        # the last coordinate is left out: the loop must run over all x.size coordinates
+    gradient = (slopes * (arange(x.size) > 0)).reshape(x.shape)
+        # the first coordinate is left out: the loop must run over all x.size coordinates
+    gradient = (slopes * (arange(x.size) < len(x))).reshape(x.shape)
+        # only len(x) coordinates are filled: the loop must run over all x.size coordinates
+    """,
+    shown="x = np.asarray(x, float)\n{walk}\nreturn gradient",
+    cases={"x of any shape": draw, "every digit": bent, "x of integers": integers},
+    far={"coordinates of any size": scales},
+    call=call,
+    single=False,
+    tolerance=1e-13,
+)
 
 EXERCISE = Exercise(
     lesson=5,
     title="Differentiate without subtracting",
     task="""
-    Write the complex step: the gradient of any f at x, to compare a backward pass with. f takes the whole x
-    and returns one number; it works for complex x as well. x is an array of any shape, (n,), (n, m) ..., of
-    floats or of integers, and the gradient has its shape. Call f once for each coordinate, with that one
-    moved by ih; h may be 1e-30. `ops`, below, is the library's module of operations: none is needed here.
+    Write the complex step: the gradient of any f at x, with which a backward pass is compared. f takes the
+    whole x and returns one number; it works for complex x as well. x is an array of any shape, (n,), (n, m)
+    ..., of floats or of integers, and the gradient has its shape. Call f once for each coordinate, with that
+    one moved by ih; h may be 1e-30. Nothing of the library is needed.
     """,
-    functions=(gradcheck.complex_step,),
+    parts=(STEP,),
     hints=(
         "Where to look: lesson 5, the complex step. f(x + ih) = f(x) + ih f'(x) - h^2 f''(x) / 2 - ...: "
         "which part of it holds f' alone? One coordinate at a time, so x.size calls of f.",
         "The formula: df/dx_i = Im f(x + ih e_i) / h, where e_i is 1 at coordinate i and 0 elsewhere. "
-        "Nothing is subtracted, so no digits are lost and h may be 1e-30. A complex array is needed to "
-        "step on: x.astype(complex).",
+        "Nothing is subtracted, so no digits are lost and h may be 1e-30. The step needs a complex array: "
+        "x.astype(complex).",
         "All but the last line:\n"
         "    gradient = np.zeros(x.shape)                # floats, also where x has integers\n"
         "    for i in range(x.size):\n"
@@ -170,8 +174,5 @@ EXERCISE = Exercise(
         "        moved.flat[i] += 1e-30j\n"
         "        gradient.flat[i] = ...                  # from f(moved)",
     ),
-    checks=CHECKS,
-    wrong=WRONG,
     borrowed=("complex_slope",),
-    shows=(references.complex_slope, references.coordinates),
 )

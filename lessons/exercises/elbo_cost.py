@@ -3,160 +3,113 @@
 import numpy as np
 
 from minivae import estimators
-from minivae.estimators.samples import cost_of
 
-from .. import judging
-from ..judging import Exercise, Failed, sum_of_terms
-from ..slips import elbo_cost as slips
-from ..slips.elbo_cost import WRONG
-from .gaussian_log_prob import reference as log_density
-
-S, B, L = 4, 7, 3
-SIZES = {"S": S, "B": B, "L": L}
-BETA = 0.7
+from ..calls import Cost, Failed, Its
+from . import Exercise, Part
 
 
-def example():
-    """z (S, B, L), anywhere; mu and logvar (B, L)."""
-    rng = np.random.default_rng(31)
-    return rng.normal(0.3, 1.4, (S, B, L)), rng.normal(0.4, 0.9, (B, L)), rng.normal(-0.5, 0.7, (B, L))
-
-
-def some_nll(shape):
-    """A cost of z (S, *shape) or one sample of that shape: nll(z) = sum_l log(1 + e^(2 z_l - c_l)) + 2."""
-    c = np.random.default_rng(32).normal(0.0, 1.0, shape)
+def draw(rng, n, beta=1.0):
+    """nll, mu, logvar, beta; then two z (S, B, L) for f, anywhere."""
+    c, shape = rng.normal(0.0, 1.0, (n.B, n.L)), (n.S, n.B, n.L)
 
     def nll(z):
-        if np.shape(z)[-2:] != shape or np.ndim(z) > 3:
-            inner = ", ".join(str(n) for n in shape)
-            raise Failed(f"nll is called with an array of shape {np.shape(z)}: it takes z, (S, {inner})")
-        return np.logaddexp(0, 2 * np.asarray(z) - c).sum(axis=-1) + 2
+        return np.logaddexp(0, 2 * z - c).sum(axis=-1) + 2
 
-    return nll
-
-
-def reference(nll, z, mu, logvar, beta=1.0):
-    """f(z), from the standard library's density: (S, B)."""
-    zero = np.zeros_like(mu)
-    return nll(z) + beta * (log_density(z, mu, logvar) - log_density(z, zero, zero))
+    return {
+        "nll": Cost(nll, once=False),
+        "mu": rng.normal(0.4, 0.9, (n.B, n.L)),
+        "logvar": rng.normal(-0.5, 0.7, (n.B, n.L)),
+        "beta": beta,
+        "z": rng.normal(0.3, 1.4, shape),
+        "other": rng.normal(-0.2, 1.2, shape),
+    }
 
 
-def made(its, *args):
-    """The f that elbo_cost makes, called with care."""
-    f = its.elbo_cost(*args)
+def far():
+    """Small variances, and z 60 standard deviations from mu: q underflows, its logarithm does not."""
+    logvar = np.array([[-40.0, -40.0], [-25.0, -12.0], [2.0, -1.0], [0.5, 1.0]])
+    z = np.exp(logvar / 2) * np.array([[1.5, -0.5], [-2.0, 1.0], [60.0, 0.3], [1.0, 2.0]])
+    nll = Cost(lambda z: np.full(z.shape[:-1], 2.0), once=False)
+    args = {"nll": nll, "mu": 0 * logvar, "logvar": logvar, "beta": 1.0, "z": z[None], "other": z[None] + 1}
+    yield "logvar from -40 on, and z up to 60 standard deviations from mu", args
+
+
+def call(its, z, other, beta, **given):
+    """f(z) of the f that elbo_cost makes, after f of another z; beta = 1 is not passed."""
+    f = its.elbo_cost(*given.values(), *([] if beta == 1 else [beta]))
     if not callable(f):
         kind = "None" if f is None else type(f).__name__
         raise Failed(
-            f"elbo_cost returns {kind}, expected a function: define f(z) inside, return f, do not call it"
+            f"elbo_cost returns {kind}, expected a function: define f(z) inside, and return f itself"
         )
-    return judging.Judged({"f": f}).f
+    made = Its({"f": f})
+    if not its.alone:
+        made.f(other)
+    return made.f(z)
 
 
-# ------------------------------------------------------------------------------ checks
+def elbo_cost(nll, mu, logvar, beta=1.0):
+    """f(z) = nll(z) + beta (log q(z) - log N(z; 0, I)), q's parameters fixed: the function f, in nats.
+
+    nll, and f like it: z (S, B, L) -> (S, B). mu, logvar (B, L).
+    """
+    return estimators.elbo_cost(nll, mu, logvar, beta=beta)
 
 
-def check_values(its):
-    """f at z that are not drawn from q, beta left at 1."""
-    z, mu, logvar = example()
-    nll = some_nll((B, L))
-    got = judging.array("f(z)", made(its, nll, mu, logvar)(z), (S, B), SIZES)
-    terms, formula = slips.coarse_terms(nll, z, mu, logvar)
-    if sum_of_terms(got.ravel(), {name: a.ravel() for name, a in terms.items()}, formula) is None:
-        terms, formula = slips.fine_terms(nll, z, mu, logvar)
-    judging.expect(
-        "f(z)",
-        got,
-        reference(nll, z, mu, logvar),
-        SIZES,
-        wrong=slips.of_values(z, nll, mu, logvar),
-        terms=terms,
-        formula=formula,
-        inputs={"logvar": logvar, "mu": mu, "z": z},
-    )
-
-
-def check_beta(its):
-    """beta weighs log q - log p, both of them, and nothing else."""
-    z, mu, logvar = example()
-    nll = some_nll((B, L))
-    got = judging.array("f(z)", made(its, nll, mu, logvar, BETA)(z), (S, B), SIZES)
-    wrong = slips.listed(z, nll, mu, logvar, BETA)
-    wrong.append((slips.with_beta(got, nll, z, mu, logvar, BETA), got))
-    judging.expect("f(z)", got, reference(nll, z, mu, logvar, BETA), SIZES, wrong=wrong, note="beta = 0.7")
-    got, wrong = made(its, nll, mu, logvar, 0.0)(z), [(slips.ZERO, reference(nll, z, mu, logvar))]
-    judging.expect("f(z)", got, nll(z), SIZES, wrong=wrong, note="beta = 0")
-
-
-def check_again(its):
-    """One f serves any z: other numbers, another S."""
-    _, mu, logvar = example()
-    nll = some_nll((B, L))
-    f = made(its, nll, mu, logvar, BETA)
-    rng = np.random.default_rng(33)
-    before = None
-    for count in (S, S, 1, B):
-        z = rng.normal(-0.2, 1.2, (count, B, L))
-        want, wrong = reference(nll, z, mu, logvar, BETA), []
-        if before is not None and count == S:
-            stale, cost = reference(nll, before, mu, logvar, BETA), nll(z) - nll(before)
-            wrong = [(slips.AGAIN_THE_SAME, value) for value in (stale, stale + cost, want - cost)]
-        with judging.noted(f"the same f is called again, with another z of shape {z.shape}"):
-            judging.expect("f(z)", f(z), want, {"S": count, "B": B, "L": L}, wrong=wrong)
-        before = z
-
-
-def check_mean(its):
-    """The mean of f under q is the nll's mean plus the KL: Gauss-Hermite quadrature on 16 x 16 nodes."""
-    nodes, weights = np.polynomial.hermite_e.hermegauss(16)
-    first, second = np.meshgrid(nodes, nodes, indexing="ij")
-    eps = np.stack([first.ravel(), second.ravel()], axis=-1)[:, None, :]  # (S, 1, 2)
-    weights = np.outer(weights, weights).ravel() / weights.sum() ** 2  # (S,)
-    rng = np.random.default_rng(34)
-    mu, logvar = rng.normal(0.2, 0.8, (5, 2)), rng.normal(-0.6, 0.6, (5, 2))
-    z = mu + np.exp(logvar / 2) * eps
-    # E cos z = e^(-s^2/2) cos mu
-    f = made(its, lambda z: np.cos(z).sum(axis=-1), mu, logvar)
-    got = judging.array("f(z)", f(z), (256, 5), {"S": 256, "B": 5, "L": 2})
-    nll = (np.exp(-np.exp(logvar) / 2) * np.cos(mu)).sum(axis=-1)
-    kl = 0.5 * (mu**2 + np.exp(logvar) - logvar - 1).sum(axis=-1)
-    wrong = [
-        ("the mean of f under q is nll - KL: the KL's sign is wrong", nll - kl),
-        ("the mean of f under q is the nll's alone: the KL is missing", nll),
-        ("the mean of f under q is the KL alone: the nll is missing", kl),
-    ]
-    mean = (weights @ got).astype(np.float32 if judging.in_single(got) else np.float64)
-    judging.expect("the mean of f under q", mean, nll + kl, {"B": 5}, wrong=wrong)
-
-
-def check_far(its):
-    """Small variances, and z 60 standard deviations from mu: q underflows, its logarithm does not."""
-    mu, logvar = np.zeros((4, 2)), np.array([[-40.0, -40.0], [-25.0, -12.0], [2.0, -1.0], [0.5, 1.0]])
-    distance = np.array([[1.5, -0.5], [-2.0, 1.0], [60.0, 0.3], [1.0, 2.0]])
-    z = (np.exp(logvar / 2) * distance)[None]
-    want = 0.5 * (z**2 - logvar - distance**2).sum(axis=-1) + 2
-    with judging.noted("nll is 2 here; logvar from -40 on, and z up to 60 standard deviations from mu"):
-        got = made(its, lambda z: np.full(z.shape[:-1], 2.0), mu, logvar)(z)
-        judging.finite(got, want, slips.UNDERFLOW.format("f(z)", "z", "mu"))
-        judging.expect("f(z)", got, want, inputs={"logvar": logvar, "the distance (z - mu) / std": distance})
-
-
-def check_ones(its):
-    """Axes of size 1 stay."""
-    z, mu, logvar = np.array([[[1.3]]]), np.array([[0.7]]), np.array([[-0.6]])
-    nll = some_nll((1, 1))
-    got = made(its, nll, mu, logvar)(z)
-    judging.ones("f(z)", got, (1, 1), "z has shape (1, 1, 1)")
-    judging.expect("f(z)", got, reference(nll, z, mu, logvar), note="z has shape (1, 1, 1)")
-
-
-CHECKS = {
-    "f at any z": check_values,
-    "beta": check_beta,
-    "the same f again": check_again,
-    "its mean under q": check_mean,
-    "where a density underflows": check_far,
-    "a single latent": check_ones,
-}
+COST = Part(
+    elbo_cost,
+    returns="f",
+    walk="""
+        log_q = -0.5 * (log(2 * pi) + logvar + (z - mu)**2 * exp(-logvar)).sum(axis=-1)  # (S, B)
+        log_p = -0.5 * (log(2 * pi) + z**2).sum(axis=-1)  # (S, B)
+        cost = nll(z)  # (S, B)
+        f = cost + beta * (log_q - log_p)
+    """,
+    shown="def f(z):\n{inner}\n    return f\n\nreturn f",
+    slips="""
+    f = cost - beta * log_p  # log q(z) is missing: without it, minimizing f shrinks q to a point
+    kl = 0.5 * (mu**2 + exp(logvar) - logvar - 1).sum(axis=-1); f = cost + beta * kl
+        # the KL is in closed form, the same for every z: its mean is right, but f has log q(z) - log p(z)
+    f = beta * cost + (log_q - log_p)  # beta multiplies nll(z): it is the weight of log q - log p
+    f = beta * (cost + log_q - log_p)  # beta multiplies everything: it is the weight of log q - log p alone
+    f = cost + beta * log_q - log_p  # beta multiplies log q alone: log q - log p needs parentheses
+    cost = nll(mu)  # nll is taken at mu, not at z: f(mu) is no sample of f
+    cost = nll(z).mean(axis=0)
+        # nll(z) is averaged over the samples: f gives each its own, the caller averages
+    cost = nll(z).mean()
+        # nll(z) is averaged over all: f gives each sample and row its own, the caller averages
+    f = (cost + beta * (log_q - log_p)).mean(axis=0)  # f(z) is averaged over the samples: the caller averages
+    f = (cost + beta * (log_q - log_p)).mean()  # f(z) is averaged over everything: the caller averages
+    f = cost + beta * (log_q - log_p).mean(axis=0)
+        # log q - log p is averaged over the samples: the caller averages
+    f = cost + beta * (log_q - log_p) / L
+        # log q - log p is averaged over the L latents: their logarithms add
+    m = z.mean(axis=0); log_var = log(z.var(axis=0)); log_q = -0.5 * (log(2 * pi) + log_var \
+    + (z - m)**2 * exp(-log_var)).sum(axis=-1)
+        # q's mean and variance are taken from the samples z: they are mu and e^logvar
+    log_q = -0.5 * (log(2 * pi) + logvar + (z - mu)**2 * exp(logvar)).sum(axis=-1)
+        # the square in log q is multiplied by the variance, and must be divided
+    log_q = -0.5 * (log(2 * pi) + 2 * logvar + (z - mu)**2 * exp(-2 * logvar)).sum(axis=-1)
+        # logvar is read as log std: e^logvar is the variance itself
+    log_p = -0.5 * (log(2 * pi) + 1 + z**2 * exp(-1)).sum(axis=-1)
+        # log p is given 1 where its logvar belongs: the logarithm of the variance 1 is 0
+    log_p = -0.5 * (log(2 * pi) + logvar + z**2 * exp(-logvar)).sum(axis=-1)
+        # the prior has the posterior's variance: it is N(0, I)
+    f = cost + beta * abs(log_q - log_p)  # log q - log p is made positive: for a single z it may be negative
+    f = cost + beta * exp(log_q - log_p)  # q/p is added without its logarithm
+    f = cost + beta * log(exp(log_q) / exp(log_p))
+        # f(z) is not finite where a density underflows to 0: subtract logarithms instead
+    f = cost + (beta or 1.0) * (log_q - log_p)
+        # beta = 0 counts as 1: `beta or 1` and `if beta` take 0 for missing
+    """,
+    cases={
+        "f at any z": draw,
+        "beta": lambda rng, n: draw(rng, n, 0.7),
+        "beta = 0": lambda rng, n: draw(rng, n, 0.0),
+    },
+    far={"where a density underflows": far},
+    call=call,
+)
 
 EXERCISE = Exercise(
     lesson=3,
@@ -166,16 +119,17 @@ EXERCISE = Exercise(
     negative ELBO, f(z) = nll(z) + beta (log q(z) - log N(z; 0, I)).
 
     nll is a function as well: nll(z), with z (S, B, L), is (S, B). q is N(mu, exp(logvar)), with mu and
-    logvar (B, L); f keeps them as they are, whatever z it is called with. You may write the two log-densities
-    out, or `from minivae import ops` and use ops.gaussian_log_prob(z, mu, logvar), known from lesson 1.
+    logvar (B, L); they are the same for every z that f is called with. You may write out the two
+    log-densities, or `from minivae import ops` and use ops.gaussian_log_prob(z, mu, logvar), known from
+    lesson 1.
     """,
-    functions=(estimators.elbo_cost,),
+    parts=(COST,),
     hints=(
-        "Where to look: a function that is defined inside another sees the arguments of that one. So "
+        "Where to look: a function defined inside another one sees the arguments of the outer one. So "
         "elbo_cost begins with `def f(z):`, computes inside f what depends on z, and ends with `return f`, "
-        "which is not called. Nothing is averaged: one cost for each sample and datum, (S, B).",
-        "The formula: the KL is the mean under q of log q(z) - log p(z), so this difference at a single z "
-        "stands for it. The prior p is N(0, I): the same density with mu = 0 and logvar = 0. The two "
+        "without a call. Nothing is averaged: one cost for each sample and row, (S, B).",
+        "The formula: the KL is the mean under q of log q(z) - log p(z), so this difference at a single z is "
+        "a sample of it. The prior p is N(0, I): the same density with mu = 0 and logvar = 0. The two "
         "constants log 2 pi cancel: log q - log p = 1/2 sum_l (z^2 - logvar - (z - mu)^2 e^-logvar).",
         "All but the last lines:\n"
         "    def f(z):\n"
@@ -185,8 +139,5 @@ EXERCISE = Exercise(
         "        # return nll(z), and beta times their difference\n"
         "    # return f",
     ),
-    checks=CHECKS,
-    wrong=WRONG,
     borrowed=("elbo_slope", "monte_carlo_kl"),
-    shows=(cost_of,),
 )

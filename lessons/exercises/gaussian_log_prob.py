@@ -1,149 +1,119 @@
 """Exercise: the log-density of a Gaussian with its own mean and variance for every latent."""
 
-import math
-from statistics import NormalDist
-
 import numpy as np
 
 from minivae import ops
 
-from .. import judging
-from ..judging import Exercise
-from ..slips import gaussian_log_prob as slips
-from ..slips.gaussian_log_prob import LOG_2PI, WRONG
-
-S, B, L = 5, 11, 3
-SIZES = {"S": S, "B": B, "L": L}
+from . import Exercise, Part
 
 
-def example():
-    """z (S, B, L), mu and logvar (B, L)."""
-    rng = np.random.default_rng(11)
-    mu, logvar = rng.normal(0.4, 1.0, (B, L)), rng.normal(-0.3, 0.8, (B, L))
-    return rng.normal(0.2, 1.5, (S, B, L)), mu, logvar
+def draw(rng, n):
+    """z, mu, logvar (B, L)."""
+    shape = n.B, n.L
+    return {
+        "z": rng.normal(0.2, 1.5, shape),
+        "mu": rng.normal(0.4, 1.0, shape),
+        "logvar": rng.normal(-0.3, 0.8, shape),
+    }
 
 
-def reference(z, mu, logvar):
-    """One number at a time, from the normal density of the standard library: like z without its last axis."""
-    total = np.zeros(z.shape[:-1])
-    for index in np.ndindex(z.shape):
-        at = index[-2:]
-        density = NormalDist(mu[at], math.sqrt(math.exp(logvar[at]))).pdf(z[index])
-        total[index[:-1]] += math.log(density)
-    return total
+def draw_samples(rng, n):
+    """z (S, B, L)."""
+    return draw(rng, n) | {"z": rng.normal(0.2, 1.5, (n.S, n.B, n.L))}
 
 
 def spreads():
-    """logvar (8, 2) from -40 to 40, distances from the mean in standard deviations, and sum(log 2 pi + ...).
+    """logvar (8, 2) from -40 to 40, distances from the mean in standard deviations.
 
-    Where logvar = -40 the variance is 4e-18: whatever is added to it for safety changes it, and a clipped
-    logvar shows.
+    At logvar = -40 the variance is 4e-18: a small number added to it changes it, and a clipped logvar shows.
     """
     logvar = np.outer([-40.0, -25.0, -12.0, -6.0, 6.0, 12.0, 25.0, 40.0], [1.0, 0.98])
-    distance = np.linspace(-1.6, 2.1, 16).reshape(8, 2)
-    return logvar, distance, (LOG_2PI + logvar + distance**2).sum(axis=-1)
+    return logvar, np.linspace(-1.6, 2.1, 16).reshape(8, 2)
 
 
 def far():
-    """mean, logvar and distance (3, 2): up to 60 standard deviations, where the density is 0 in doubles."""
-    mean, logvar = [[1.0, -0.5], [0.3, 0.2], [-1.0, 2.0]], [[0.4, -1], [-0.7, 0.5], [0.2, -0.3]]
-    return np.array(mean), np.array(logvar), np.array([[60.0, 0.5], [-1.5, -20.0], [1.0, 2.0]])
-
-
-# ------------------------------------------------------------------------------ checks
-
-
-def check_one(its):
-    """z (B, L): one number for each datum."""
-    samples, mu, logvar = example()
-    _values(its, samples[1], mu, logvar)
-
-
-def check_samples(its):
-    """z (S, B, L): one number for each sample and datum."""
-    z, mu, logvar = example()
-    for several in (z, np.resize(z, (B, B, L))):
-        with judging.noted(f"z has shape (S, B, L) = {several.shape}, mu and logvar {(B, L)}"):
-            _values(its, several, mu, logvar)
-
-
-def _values(its, z, mu, logvar):
-    judging.expect(
-        "log_prob",
-        its.gaussian_log_prob(z, mu, logvar),
-        reference(z, mu, logvar),
-        SIZES,
-        wrong=slips.of_log_prob(z, mu, logvar),
-        terms=slips.terms(z, mu, logvar),
-        formula={"log 2 pi": -0.5, "logvar": -0.5, "(z-mu)^2 e^-logvar": -0.5},
-        inputs={"logvar": logvar, "mu": mu, "z": z},
-    )
-
-
-def check_spreads(its):
-    """Small and large variances, with z a few standard deviations away."""
-    logvar, distance, total = spreads()
+    """Small and large variances; then z so far from mu that the density is 0 in double precision."""
+    logvar, distance = spreads()
     std = np.exp(logvar / 2)
-    mu, z = 0.5 * std, std * (0.5 + distance)
-    fixed = (f"log 2 pi is counted {L} times, and L is 2 here: take L from a shape", -0.5 * (total + LOG_2PI))
-    judging.expect(
-        "log_prob",
-        its.gaussian_log_prob(z, mu, logvar),
-        -0.5 * total,
-        {"B": 8, "L": 2},
-        wrong=[fixed, *slips.of_log_prob(z, mu, logvar)],
-        inputs={"logvar": logvar},
-        note="with logvar from -40 to 40",
-    )
+    yield "with logvar from -40 to 40", {"z": std * (0.5 + distance), "mu": 0.5 * std, "logvar": logvar}
+    mu, logvar = np.array([[1.0, -0.5], [0.3, 0.2]]), np.array([[0.4, -1], [-0.7, 0.5]])
+    z = mu + np.exp(logvar / 2) * np.array([[60.0, 0.5], [-1.5, -20.0]])
+    yield "z up to 60 standard deviations from mu", {"z": z, "mu": mu, "logvar": logvar}
 
 
-def check_far(its):
-    """z 60 standard deviations from mu: the density is 0 in double precision, its logarithm is -1800."""
-    mu, logvar, distance = far()
-    z = mu + np.exp(logvar / 2) * distance
-    got, want = its.gaussian_log_prob(z, mu, logvar), -0.5 * (LOG_2PI + logvar + distance**2).sum(axis=1)
-    judging.finite(got, want, slips.UNDERFLOW.format("log_prob", "z", "mu"))
-    wrong = judging.mistaken(WRONG, "gaussian_log_prob", z, mu, logvar)
-    judging.expect("log_prob", got, want, wrong=wrong, inputs={"the distance (z - mu) / std": distance})
+# what may be wrong in the lines `squared` and `each` of a Gaussian log-density at {z} with the mean {mu}
+DENSITY = """
+    each = log(2 * pi) + logvar + 2 * squared  # the 1/2 of the exponent is missing
+    each = logvar + squared  # the constant log 2 pi is missing: the density would not integrate to 1
+    each = log(2 * pi) + 2 * logvar + 2 * squared  # the 1/2 is applied to log 2 pi alone
+    each = 2 * log(2 * pi) + 2 * logvar + squared  # the 1/2 is applied to the square alone
+    each = 2 * log(2 * pi) + logvar + squared  # log 2 pi counts twice: the density has 1 / sqrt(2 pi)
+    each = log(2 * pi) + 2 * logvar + squared  # logvar counts twice: log std is logvar / 2
+    each = log(2 * pi) + 2 * logvar + squared; squared = ({z} - {mu})**2 * exp(-2 * logvar)
+        # logvar is read as log std: e^logvar is the variance itself
+    squared = ({z} - {mu})**2 / logvar  # the square is divided by logvar: the variance is e^logvar
+    squared = abs({z} - {mu}) * exp(-0.5 * logvar)
+        # |{z} - {mu}| is used where its square belongs, as in Laplace's density
+    each = log(2 * pi) + log(logvar) + squared
+    each = log(2 * pi) + log(abs(logvar)) + squared  # the log of logvar is taken: it is a logarithm already
+    each = log(2 * 3.14) + logvar + squared  # 3.14 is used for pi: take np.pi
+    each = (log(2 * pi) + logvar + squared) / log(2)
+        # this is a logarithm to base 2: take the natural one, np.log
+    variance = exp(logvar) + SMALL; each = log(2 * pi) + log(variance) + ({z} - {mu})**2 / variance
+    std = exp(0.5 * logvar) + SMALL; each = log(2 * pi) + 2 * log(std) + ({z} - {mu})**2 / std**2
+    each = log(2 * pi) + logvar + ({z} - {mu})**2 / (exp(0.5 * logvar) + SMALL)**2
+        # SMALL is added to the variance or to std, which is never 0: that changes small ones
+"""
+UNDERFLOW = "is not finite where the density underflows to 0: add logarithms, never take that of a density"
+HIDDEN = "is added to the density, or cuts it off, which hides its underflow: add logarithms instead"
 
-
-def check_ones(its):
-    """Axes of size 1 stay."""
-    mu, logvar = np.array([[0.7]]), np.array([[-0.6]])
-    for z in (np.array([[1.3]]), np.array([[[1.3]]])):
-        got = its.gaussian_log_prob(z, mu, logvar)
-        judging.ones("log_prob", got, z.shape[:-1], f"z has shape {z.shape}")
-        judging.expect("log_prob", got, reference(z, mu, logvar), note=f"z has shape {z.shape}")
-
-
-CHECKS = {
-    "one z for each datum": check_one,
-    "S samples of z": check_samples,
-    "small and large variances": check_spreads,
-    "far from the mean": check_far,
-    "a single latent": check_ones,
-}
+LOG_PROB = Part(
+    ops.gaussian_log_prob,
+    returns="log_prob",
+    walk="""
+        squared = (z - mu)**2 * exp(-logvar)  # (..., B, L)
+        each = log(2 * pi) + logvar + squared  # (..., B, L)
+        log_prob = -0.5 * each.sum(axis=-1)
+    """,
+    slips=DENSITY.format(z="z", mu="mu")
+    + f"""
+    log_prob = -0.5 * each.mean(axis=-1)  # log_prob is averaged over the L latents: their logarithms add
+    log_prob = -0.5 * (log(2 * pi) + (logvar + squared).sum(axis=-1))
+        # log 2 pi is outside the sum: each latent has its own
+    log_prob = exp(-0.5 * each.sum(axis=-1))  # this is the density itself: return its logarithm
+    log_prob = exp(-0.5 * each).sum(axis=-1)
+    log_prob = log(exp(-0.5 * each).sum(axis=-1))
+        # the densities are added: independent latents multiply theirs
+    log_prob = log(exp(-0.5 * each).prod(axis=-1))
+    log_prob = log(exp(-0.5 * squared) / sqrt(2 * pi * exp(logvar))).sum(axis=-1)  # log_prob {UNDERFLOW}
+    log_prob = log(maximum(exp(-0.5 * each).prod(axis=-1), SMALL))
+    log_prob = log(exp(-0.5 * each).prod(axis=-1) + SMALL)  # SMALL {HIDDEN}
+    log_prob = -0.5 * ((each - squared).sum(axis=-1) + ((z - mu) * exp(-0.5 * logvar)).sum(axis=-1)**2)
+        # the latents are added before they are squared: square first, then add
+    """,
+    cases={"one z for each row": draw, "S samples of z": draw_samples},
+    far={"far from the mean, small and large variances": far},
+)
 
 EXERCISE = Exercise(
     lesson=1,
     title="Say how likely a z is under q, as a logarithm",
     task="""
-    Write the log-density of N(mu, exp(logvar)) at z: one number for each datum, the latents added up. z may
-    hold S samples of every datum in a leading axis, which stays: (S, B, L) -> (S, B). mu and logvar have
-    none, all samples of a datum share its row. Mind what logvar is: the logarithm of the variance.
+    Write the log-density of N(mu, exp(logvar)) at z: one number for each row of the batch, added over the
+    latents. z may hold S samples for every row in a leading axis, which stays: (S, B, L) -> (S, B). mu and
+    logvar have no such axis: all samples of a row share its mu and logvar. Mind what logvar is: the
+    logarithm of the variance.
     """,
-    functions=(ops.gaussian_log_prob,),
+    parts=(LOG_PROB,),
     hints=(
-        "Where to look: write down the density of one normal number and take its logarithm on paper, where "
-        "the product of three factors becomes a sum of three terms. Latents are independent: their log-"
-        "densities add. Written with the last axis, -1, the same line serves (B, L) and (S, B, L).",
+        "Where to look: write down the density of one normal number and take its logarithm on paper: the "
+        "product of three factors becomes a sum of three terms. Latents are independent: their log-densities "
+        "add. Written with the last axis, -1, the same line works for (B, L) and (S, B, L).",
         "The formula: N(z; mu, s^2) = exp(-(z - mu)^2 / (2 s^2)) / sqrt(2 pi s^2), with s^2 = e^logvar. So "
         "the logarithm is -1/2 log 2 pi - 1/2 logvar - 1/2 (z - mu)^2 e^-logvar, for each latent.",
         "All but the last line:\n"
         "    squared = (z - mu) ** 2 * np.exp(-logvar)                   # like z\n"
         "    each = -0.5 * (np.log(2 * np.pi) + logvar + squared)        # like z",
     ),
-    checks=CHECKS,
-    wrong=WRONG,
     borrowed=("log_prob",),
 )

@@ -1,204 +1,256 @@
-"""Exercise: the whole walk of a VAE, forward to the loss and back to every parameter."""
+"""Exercise: the whole walk of a VAE, forward to the loss and backward to every parameter."""
 
-from itertools import combinations
+from itertools import combinations, permutations
+from types import SimpleNamespace
 
 import numpy as np
 
-from minivae import VAE, gradcheck, layers
-from minivae.bugs.bug import away_from_zero
+from minivae import VAE, models
 
-from .. import judging
-from ..judging import Exercise, Failed
-from ..judging.walks import cause
-from ..slips.loss_and_grads import BACKWARD_SLIPS, FORWARD_SLIPS, KEYS, TERMS, WRONG, repeated, values_of
+from ..calls import Failed, one_or_several, same
+from . import Exercise, Part
 
-B, D, H, L = 5, 11, 7, 3
-SIZES = {"B": B, "D": D, "H": H, "L": L}
-BETA = 0.6
-NAMES = ("loss", "nll", "kl")
-
-
-def example(seed=71, model_class=VAE):
-    """A model, x (B, D) and eps (B, L)."""
-    rng = np.random.default_rng(seed)
-    model = model_class(D, L, (H,), "tanh", backend="numpy", dtype=np.float64, seed=rng)
-    return away_from_zero(model, rng), rng.uniform(0.02, 0.98, (B, D)), rng.normal(0, 1, (B, L))
+TERMS = ("loss", "nll", "kl")
+KEYS = [f"{layer}.{kind}" for layer in ("output", "decoder1", "mu", "logvar", "encoder1") for kind in "Wb"]
 
 
 class Kept(VAE):
-    """A model that stays one and the same from call to call, with what a learner may have left in it."""
+    """A model that is one and the same in every call, with whatever a learner's function has left in it."""
 
-    def __copy__(self):
+    def __deepcopy__(self, memo):
         return self
 
 
-def forward(p, x, eps, beta):
-    """nll, kl and loss by their names, by the formulas of the task; takes complex steps."""
-    h = np.tanh(x @ p["encoder1.W"] + p["encoder1.b"])
-    mu, logvar = h @ p["mu.W"] + p["mu.b"], h @ p["logvar.W"] + p["logvar.b"]
-    g = np.tanh((mu + np.exp(logvar / 2) * eps) @ p["decoder1.W"] + p["decoder1.b"])
-    l = g @ p["output.W"] + p["output.b"]
-    nll = np.sum(np.maximum(l, 0) - x * l + np.log1p(np.exp(-np.maximum(l, -l)))) / len(x)
-    kl = np.sum(0.5 * (mu**2 + np.exp(logvar) - logvar - 1)) / len(x)
-    return {"nll": nll, "kl": kl, "loss": nll + beta * kl}
+def draw(rng, n, beta=0.6, cls=VAE):
+    """A model with biases that are not 0, x (B, D), eps (B, L), beta."""
+    model = cls(n.D, n.L, (n.H,), "tanh", backend="numpy", dtype=np.float64, seed=int(rng.integers(1000)))
+    for param in model.params.values():
+        param += rng.normal(0, 0.4, param.shape)
+    return {
+        "model": model,
+        "x": rng.uniform(0.02, 0.98, (n.B, n.D)),
+        "eps": rng.normal(0, 1, (n.B, n.L)),
+        "beta": beta,
+    }
 
 
-def reference(p, x, eps, beta):
-    """name -> derivative of the loss, by the complex step, in the order of the walk back."""
-
-    def along(key):
-        return lambda value: forward(p | {key: value}, x, eps, beta)["loss"]
-
-    return {key: gradcheck.complex_step(along(key), p[key]) for key in KEYS}
-
-
-# ------------------------------------------------------------------------------ checks
+def draw_sure(rng, n):
+    """Logits of +-800 whatever z is, beside ordinary ones; pixels that are 0, 1 and between."""
+    args = draw(rng, n)
+    bias, params = np.resize([-800.0, 800.0, 0.0, 800.0, -800.0], n.D), args["model"].params
+    params["output.W"] *= bias == 0
+    params["output.b"] += bias
+    args["x"] = np.where(np.arange(n.D) % 3 == 2, args["x"], np.arange(n.D) % 3)
+    return args
 
 
-def results(its, model, x, eps, *beta):
-    """The terms by their names, and grads."""
-    try:
-        result = its.loss_and_grads(model, x, eps, *beta)
-    except Failed as failed:
-        if "another answer" not in failed.sentence:
-            raise
-        words = repeated(its.raw("loss_and_grads"), model, x, eps, *beta)
-        raise Failed(words or failed.sentence) from None
-    terms, grads = judging.values("loss_and_grads", result, ("terms", "grads"))
+def draw_wide(rng, n):
+    """logvar near -25, 12 and 0."""
+    args = draw(rng, n, 2.5)
+    args["model"].params["logvar.b"] += np.resize([-25.0, 12.0, 0.5], n.L)
+    return args
+
+
+def call(its, model, x, eps, beta):
+    """The terms and every derivative, after a call with other data; beta = 1 is not passed."""
+    its.between("loss_and_grads", model, x[::-1] ** 2, 1 - eps, 0.5 + beta)
+    result = its.loss_and_grads(model, x, eps, *([] if beta == 1 else [beta]))
+    terms, grads = one_or_several("loss_and_grads", result, ("terms", "grads"))
     if all(hasattr(terms, name) for name in TERMS):
-        terms = [getattr(terms, name) for name in NAMES]
-    if not isinstance(terms, tuple | list | np.ndarray):
-        raise Failed(f"terms is {type(terms).__name__}, expected three numbers: (loss, nll, kl), then grads")
-    terms = dict(zip(NAMES, judging.values("terms", list(terms), NAMES), strict=True))
-    for name in TERMS:
-        if np.shape(terms[name]) == (B,):
-            raise Failed(f"{name} has shape {(B,)}, expected one number: the mean over the batch is missing")
-        judging.array(name, terms[name], (), SIZES)
-    return {name: float(np.asarray(terms[name])) for name in TERMS}, grads
-
-
-def check_terms(its):
-    """loss, nll and kl at three betas, one of them the default."""
-    model, x, eps = example()
-    for beta, note in ((BETA, ""), (2.5, " (beta = 2.5)"), (None, " (beta is not given, so it is 1)")):
-        weight = beta or 1.0
-        got, _ = results(its, model, x, eps, *([beta] if beta else []))
-        want = forward(model.params, x, eps, weight)
-        if not all(judging.close(got[name], want[name]) for name in TERMS):
-            _explain(FORWARD_SLIPS, TERMS, (model.params, x, eps, weight), got, want, note)
-    if results(its, model, x, eps)[0]["nll"] == results(its, model, x, -eps)[0]["nll"]:
-        raise Failed("nll is the same for any eps: the noise is not taken from the argument")
-
-
-def _explain(slips, names, given, got, want, note=""):
-    """Raise Failed about the first wrong result: two exchanged, what a slip would give, or what looks so."""
-    wrong = [name for name in names if not judging.close(got[name], want[name])]
-    first = wrong[0]
-    evidence = [f"{first}: {line}" for line in judging.evidence(got[first], want[first])]
-    evidence.append(f"wrong, in this order: {', '.join(wrong)}")
-    taken = {a: b for a in wrong for b in wrong if judging.close(got[a], want[b])}
-    if len(taken) == len(wrong):
-        order = "the order of the terms is (loss, nll, kl)" if names == TERMS else "two names are exchanged"
-        raise Failed(f"{first} is what {taken[first]} should be: {order}", evidence)
-    if words := cause(slips, names, got, want, lambda *slips: values_of(*given, *slips)):
-        raise Failed(words + note, evidence)
-    try:
-        judging.expect(first, got[first], want[first], SIZES | {"beta": given[-1]})
-    except Failed as failed:
-        before = ", ".join(names[: names.index(first)])
-        place = f"; right is what comes before it: {before}" if before and not failed.known else ""
-        raise Failed(failed.sentence + place + note, evidence) from None
-
-
-def check_names(its):
-    """grads has the names and the shapes of model.params, and an array for each."""
-    model, x, eps = example()
-    _, grads = results(its, model, x, eps, BETA)
-    if not isinstance(grads, dict):
-        raise Failed(f"grads is {type(grads).__name__}, expected a dict with the names of model.params")
-    more = [str(key) for key in grads if key not in KEYS]
-    for key in KEYS:
-        if key not in grads:
-            found = f"; it has {', '.join(more)}" if more else ""
-            raise Failed(f"grads has no entry {key!r}: its names are those of model.params{found}")
-    if more:
-        raise Failed(f"grads has an entry {more[0]!r}, which is no parameter of the model")
-    for key in KEYS:
-        judging.array(f"grads[{key!r}]", grads[key], model.params[key].shape, SIZES)
+        terms = [getattr(terms, name) for name in TERMS]
+    if not isinstance(terms, tuple | list | np.ndarray) or not isinstance(grads, dict):
+        kinds = f"{type(terms).__name__} and {type(grads).__name__}"
+        raise Failed(f"loss_and_grads returns {kinds}, expected the terms (loss, nll, kl) and grads, a dict")
+    loss, nll, kl = one_or_several("the terms of loss_and_grads", tuple(terms), TERMS)
+    for key in sorted({*KEYS} ^ grads.keys(), key=str):
+        words = "has no entry" if key in KEYS else "must not have the entry"
+        raise Failed(
+            f"grads {words} {key!r}: its names are those of model.params",
+            [f"it has {', '.join(map(str, grads))}"],
+        )
     for one, two in combinations(KEYS, 2):
         if np.shares_memory(np.asarray(grads[one]), np.asarray(grads[two])):
-            raise Failed(f"grads[{one!r}] and grads[{two!r}] share one array: each needs one of its own")
+            raise Failed(f"grads[{one!r}] and grads[{two!r}] share one array: each needs its own")
+    return nll, kl, loss, *(grads[key] for key in KEYS)
 
 
-def check_gradients(its):
-    """Every parameter against the complex step, in the order of the walk back."""
-    for seed, beta in ((71, BETA), (72, 2.5)):
-        model, x, eps = example(seed)
-        _, grads = results(its, model, x, eps, beta)
-        want = reference(model.params, x, eps, beta)
-        if not all(judging.close(grads[key], want[key]) for key in KEYS):
-            other = results(its, model, x, -eps, beta)[1]
-            if all(np.array_equal(grads[key], other[key]) for key in KEYS):
-                raise Failed("the derivatives are the same for any eps: other noise is used on the way back")
-            _explain(BACKWARD_SLIPS, tuple(KEYS), (model.params, x, eps, beta), grads, want)
+def check_kept(its):
+    """What a call leaves in the model must not change the next call."""
+    sizes = SimpleNamespace(B=5, D=7, H=6, L=3)
+    kept, fresh = (call(its, **draw(np.random.default_rng(5), sizes, cls=cls)) for cls in (Kept, VAE))
+    if not same(kept, fresh):
+        words = "loss_and_grads leaves something in the model that changes the next call"
+        raise Failed(f"{words}: everything that it needs must come with its arguments")
 
 
-def check_far(its):
-    """Logits of +-800: finite, and with no bound."""
-    model, x, eps = example()
-    model.params["output.b"] += np.where(np.arange(D) % 2, 800.0, -800.0)
-    x = np.where(np.arange(D) % 3 == 0, 0.0, np.where(np.arange(D) % 3 == 1, 1.0, x))
-    with judging.noted(
-        "at logits of +-800: where p rounds to 0 or 1 its log is lost, or clipped. Go from the logits: "
-        "max(l, 0) - x l + log1p(e^-|l|)"
-    ):
-        _exact(its, model, x, eps)
+def loss_and_grads(model, x, eps, beta=1.0):
+    """x (B, D), eps (B, L) -> terms (loss, nll, kl), in nats per example; grads, a dict like model.params."""
 
 
-def check_spread(its):
-    """logvar of -25 and 12: no bound on it."""
-    model, x, eps = example()
-    model.params["logvar.b"] += np.array([-25.0, 12.0, 0.5])
-    with judging.noted("logvar goes from -24 to 12: is it clipped?"):
-        _exact(its, model, x, eps)
+loss_and_grads.__module__ = (
+    f"{models.__name__}.VAE"  # there is the library's own, for every likelihood and bound
+)
+
+WALK = """
+    We = model.params["encoder1.W"]; be = model.params["encoder1.b"]
+    Wm = model.params["mu.W"]; bm = model.params["mu.b"]
+    Wl = model.params["logvar.W"]; bl = model.params["logvar.b"]
+    Wd = model.params["decoder1.W"]; bd = model.params["decoder1.b"]
+    Wo = model.params["output.W"]; bo = model.params["output.b"]
+    B = len(x)
+    h = tanh(x @ We + be)  # (B, H)
+    mu = h @ Wm + bm  # (B, L)
+    logvar = h @ Wl + bl  # (B, L)
+    std = exp(0.5 * logvar)
+    z = mu + std * eps
+    g = tanh(z @ Wd + bd)  # (B, H)
+    logits = g @ Wo + bo  # (B, D)
+    p = exp(-logaddexp(0, -logits))  # the sigmoid
+    nll_b = (logaddexp(0, logits) - x * logits).sum(axis=1)  # (B,)
+    kl_b = 0.5 * (mu**2 + exp(logvar) - logvar - 1).sum(axis=1)  # (B,)
+    nll = nll_b.mean()
+    kl = kl_b.mean()
+    loss = nll + beta * kl
+    dnll = 1 / B  # of each row
+    dkl = beta / B
+    dlogits = dnll * (p - x)  # (B, D)
+    grads = {}
+    grads["output.W"] = g.T @ dlogits
+    grads["output.b"] = dlogits.sum(axis=0)
+    dg = dlogits @ Wo.T
+    slope_g = 1 - g**2
+    da = dg * slope_g  # (B, H)
+    grads["decoder1.W"] = z.T @ da
+    grads["decoder1.b"] = da.sum(axis=0)
+    dz = da @ Wd.T  # (B, L)
+    mu_z = dz
+    logvar_z = dz * 0.5 * std * eps
+    mu_kl = dkl * mu
+    logvar_kl = dkl * 0.5 * (exp(logvar) - 1)
+    dmu = mu_z + mu_kl  # (B, L): one part through z, one through the kl
+    dlogvar = logvar_z + logvar_kl
+    grads["mu.W"] = h.T @ dmu
+    grads["mu.b"] = dmu.sum(axis=0)
+    grads["logvar.W"] = h.T @ dlogvar
+    grads["logvar.b"] = dlogvar.sum(axis=0)
+    dh = dmu @ Wm.T + dlogvar @ Wl.T  # (B, H)
+    slope_h = 1 - h**2
+    de = dh * slope_h
+    grads["encoder1.W"] = x.T @ de
+    grads["encoder1.b"] = de.sum(axis=0)
+"""
+LAYERS = (("output", "g", "dlogits"), ("decoder1", "z", "da"), ("mu", "h", "dmu"), ("logvar", "h", "dlogvar"))
+LAYERS += (("encoder1", "x", "de"),)
+AVERAGED = "are averaged over the batch: they are sums, 1/B is there already"
 
 
-def check_batches(its):
-    """A batch of one after a batch of five: nothing is kept from it, and no size taken for granted."""
-    model, x, eps = example(73, Kept)
-    for n in (B, 1):
-        with judging.noted(f"a batch of {n}, after others: is something kept, or B written in?"):
-            _exact(its, model, x[-n:], eps[-n:])
+def every(code):
+    """A line for each layer, of a pattern with its name, its input and the derivative of what it adds up."""
+    return "; ".join(code.format(*layer) for layer in LAYERS)
 
 
-def _exact(its, model, x, eps):
-    """Hold the terms and then the derivatives to their references."""
-    got, grads = results(its, model, x, eps, BETA)
-    for name, want in forward(model.params, x, eps, BETA).items():
-        if not judging.close(got[name], want):
-            raise Failed(f"{name} is {got[name]:.6g}, and should be {want:.6g}")
-    for key, want in reference(model.params, x, eps, BETA).items():
-        judging.expect(key, grads[key], want, SIZES)
+FORWARD_SLIPS = """
+    nll = nll_b.sum()  # nll is summed over the batch: it is the mean over the rows, of sums over pixels
+    kl = kl_b.sum()  # kl is summed over the batch: it is the mean over the rows, of sums over latents
+    nll_b = (logaddexp(0, logits) - (1 - x) * logits).sum(axis=1)  # x and 1 - x are swapped in nll
+    nll_b = ((x - p)**2).sum(axis=1)  # nll is the squared error: the Bernoulli's is the cross-entropy
+    nll_b = -(x * log(p) + (1 - x) * log(1 - p)).sum(axis=1)
+        # nll takes the log of p, which rounds to 0 or 1: use the logits, log(1 + e^l) - x l
+    nll_b = -(x * log(p + SMALL) + (1 - x) * log(1 - p + SMALL)).sum(axis=1)
+        # a small number is added to p before its log: use the logits, log(1 + e^l) - x l
+    nll_b = -(x * log(p + 1e-300) + (1 - x) * log(1 - p + 1e-300)).sum(axis=1)
+        # a small number is added to p before its log: use the logits, log(1 + e^l) - x l
+    q = clip(p, SMALL, 1 - SMALL); nll_b = -(x * log(q) + (1 - x) * log(1 - q)).sum(axis=1)
+        # p is clipped before its log: use the logits, log(1 + e^l) - x l
+    logits = exp(-logaddexp(0, -(g @ Wo + bo)))  # the sigmoid is applied twice: the nll takes logits
+    h = maximum(x @ We + be, 0); g = maximum(z @ Wd + bd, 0)  # relu is used where tanh belongs
+    mu = h @ Wl + bl; logvar = h @ Wm + bm  # mu and logvar are swapped
+    std = exp(logvar)  # std is exp(logvar): that is the variance, and std = exp(0.5 * logvar)
+    kl_b = 0.5 * (mu**2 + exp(2 * logvar) - 2 * logvar - 1).sum(axis=1)  # kl takes logvar for log std
+    kl = beta * kl_b.mean(); loss = nll + kl  # kl has beta in it: beta belongs to loss = nll + beta * kl
+    loss = beta * nll + kl  # loss is beta * nll + kl: beta is the weight of the KL
+    loss = beta * (nll + kl)  # loss is beta * (nll + kl): beta is the weight of the KL alone
+    beta = beta or 1.0; loss = nll + beta * kl; dkl = beta / B  # beta = 0 counts as 1: `beta or 1` is 1 for 0
+"""
+IN_ORDER = {"loss": "nll_b.mean() + beta * kl_b.mean()", "nll": "nll_b.mean()", "kl": "kl_b.mean()"}
+ORDER_SLIPS = "\n".join(
+    "; ".join(f"{a} = {IN_ORDER[b]}" for a, b in zip(TERMS, order, strict=True))
+    + f"  # the terms are ({', '.join(order)}), expected (loss, nll, kl)"
+    for order in list(permutations(TERMS))[1:]
+)
+CLIPS = """
+    logvar = clip(h @ Wl + bl, -C, C)  # logvar is clipped at +-C: it may be any number
+    logits = clip(g @ Wo + bo, -C, C)  # the logits are clipped at +-C: they may be any numbers
+    c = exp(clip(logvar, -C, C)); logvar_z = dz * 0.5 * sqrt(c) * eps; logvar_kl = dkl * 0.5 * (c - 1)
+        # logvar is clipped at +-C in the backward pass: it may be any number
+    dlogits = dnll * (exp(-logaddexp(0, -clip(logits, -C, C))) - x)
+        # the logits are clipped at +-C in the backward pass: they may be any numbers
+"""
+CLIP_SLIPS = "".join(
+    CLIPS.replace("C", str(c)) for c in (*range(1, 11), 12, 15, 20, 30, 50, 88, 100, 500, 700)
+)
+BACKWARD_SLIPS = f"""
+    dmu = mu_z  # dmu lacks the kl: mu has two paths to the loss, through z and through the kl
+    dlogvar = logvar_z  # dlogvar lacks the kl: logvar has two paths to the loss, through z and through the kl
+    dmu = mu_z; dlogvar = logvar_z  # the kl is missing in the backward pass: it adds to dmu and dlogvar
+    logvar_z = dz * std * eps  # dlogvar lacks the 1/2 on the path through z: std = exp(0.5 * logvar)
+    logvar_z = dz * 0.5 * eps  # dlogvar lacks std: the derivative of exp(0.5 a) is 0.5 exp(0.5 a)
+    logvar_z = dz * eps  # dlogvar lacks 0.5 * std: dz * eps is the derivative with respect to std
+    logvar_kl = 0.5 * (exp(logvar) - 1) / B  # dlogvar lacks beta in the kl
+    logvar_kl = beta * 0.5 * (exp(logvar) - 1)
+        # dlogvar lacks 1/B in the kl: the loss is a mean over the batch
+    mu_kl = mu / B  # dmu lacks beta in the kl
+    mu_kl = beta * mu  # dmu lacks 1/B in the kl: the loss is a mean over the batch
+    dkl = 1 / B  # the kl's part of the backward pass lacks beta: it multiplies the kl, and so its derivatives
+    dkl = beta  # the kl's part of the backward pass lacks 1/B: the loss is a mean over the batch
+    dkl = beta / (B * mu.shape[1])  # the kl's part of the backward pass is averaged over the L latents
+    dnll = beta / B; dkl = 1 / B  # in the backward pass beta multiplies the nll, not the kl
+    dnll = beta / B  # in the backward pass beta multiplies nll and kl: it is the weight of the kl alone
+    dnll = 1.0  # the nll's part of the backward pass lacks 1/B: the loss is a mean over the batch
+    dnll = 1.0; dkl = beta  # every derivative is B times too large: the loss is a mean, so each row has 1/B
+    dnll = 1 / (B * x.shape[1])  # the nll's part of the backward pass is averaged over the D pixels
+    dlogits = dnll * (p - x) * p * (1 - p)  # dlogits is multiplied by p (1 - p): p - x has it already
+    dlogits = dnll * (p - x) / (p * (1 - p))
+        # dlogits is divided by p (1 - p): that is the derivative w.r.t. p
+    slope_g = 1.0  # the decoder's tanh is missing in the backward pass: multiply dg by 1 - g^2
+    slope_h = 1.0  # the encoder's tanh is missing in the backward pass: multiply dh by 1 - h^2
+    slope_g = 1 - tanh(g)**2; slope_h = 1 - tanh(h)**2
+        # a tanh of tanh: the derivative is 1 - y^2, y = tanh(a)
+    slope_g = g * (1 - g); slope_h = h * (1 - h)
+        # y (1 - y) is the derivative of the sigmoid: tanh has 1 - y^2
+    dmu = logvar_z + logvar_kl; dlogvar = mu_z + mu_kl  # dmu and dlogvar are swapped
+    dkl = beta / x.shape[1]  # the kl's part of the backward pass is divided by D, where B belongs
+    dh = dmu @ Wm.T  # dh comes from mu alone: h is the input of both heads, which add
+    {every('grads["{0}.b"] = {2}.mean(axis=0)')}  # the derivatives of the biases {AVERAGED}
+    {every('grads["{0}.W"] = {1}.T @ {2} / B')}  # the derivatives of the weights {AVERAGED}
+    {every('grads["{0}.W"] = ({1}.T @ {2}).T')}  # the derivatives of the weights are transposed: x.T @ dy
+"""
 
-
-CHECKS = {
-    "loss, nll and kl": check_terms,
-    "a derivative for each parameter": check_names,
-    "the derivatives, from the end on": check_gradients,
-    "a decoder that is sure": check_far,
-    "a posterior that is narrow here and wide there": check_spread,
-    "one batch after the other": check_batches,
-}
-
+WHOLE = Part(
+    loss_and_grads,
+    returns=" ".join(["nll kl loss", *(f'grads["{key}"]' for key in KEYS)]),
+    walk=WALK,
+    slips=ORDER_SLIPS + FORWARD_SLIPS + BACKWARD_SLIPS + CLIP_SLIPS,
+    cases={
+        "the terms and every derivative": draw,
+        "beta is not given, and so is 1": lambda rng, n: draw(rng, n, 1.0),
+        "beta = 0": lambda rng, n: draw(rng, n, 0.0),
+        "logits of +-800, where p rounds to 0 or 1": draw_sure,
+        "logvar from -25 to 12": draw_wide,
+    },
+    checks={"one model, batch after batch": check_kept},
+    call=call,
+    single=False,
+    shown="{walk}\nreturn (loss, nll, kl), grads",
+)
 
 EXERCISE = Exercise(
     lesson=7,
-    title="Walk the whole VAE, forward and back",
+    title="Walk the whole VAE, forward and backward",
     task="""
-    Write the whole walk of a VAE: forward to the loss, and back to every parameter. In the library it is a
-    method, so its first parameter is the model. Only one kind of model comes here: one hidden layer of tanh
-    on either side, the Bernoulli likelihood, one sample of noise eps (B, L). The docstring is the library's
-    and promises more: leave `estimator` alone, and nothing need be refused.
+    Write the whole walk of a VAE: forward to the loss, and backward to every parameter. In the library it
+    is a method, so its first parameter is the model. Only one kind of model occurs here: one hidden layer
+    of tanh on either side, the Bernoulli likelihood, one sample of noise eps (B, L).
 
     model.params is a dict of arrays, named
 
@@ -210,22 +262,22 @@ EXERCISE = Exercise(
 
     Return two things: the terms (loss, nll, kl), three numbers, loss = nll + beta * kl, where nll is summed
     over pixels, kl over latents, and both are averaged over the batch; and grads, a dict with the ten names
-    of model.params, each the derivative of the loss by that parameter and of its shape. Leave the parameters
-    as they are.
+    of model.params, each the derivative of the loss with respect to that parameter and of its shape. Leave
+    the parameters as they are.
 
-    You may write every line by hand, or call the pairs of `from minivae import ops`: ops.dense_forward(x, W,
-    b, "tanh") gives y and a cache, ops.dense_backward(dy, cache) gives dx, dW, db; gaussian_sample(mu,
+    You may write every line by hand, or call the pairs of `from minivae import ops`: ops.dense_forward(x,
+    W, b, "tanh") gives y and a cache, ops.dense_backward(dy, cache) gives dx, dW, db; gaussian_sample(mu,
     logvar, eps), gaussian_kl(mu, logvar) and bernoulli_nll(logits, x), and the same with _backward, which
     take the derivative of their result as their first argument. The model's own methods are the solution.
     """,
-    functions=(VAE.loss_and_grads,),
+    parts=(WHOLE,),
     hints=(
-        "Where to look: lesson 7. Write the way forward in five layers and keep every value; then read your "
-        "own lines from the last to the first, and write for each what it hands back. Begin at the loss: it "
-        "is a mean over the batch, so dnll is 1/B and dkl is beta/B for every datum.",
-        "The formula: dlogits = (sigmoid(logits) - x) / B. mu and logvar are reached on two ways: dmu = dz + "
-        "beta/B * mu, and dlogvar = dz * 0.5 std eps + beta/B * 1/2 (e^logvar - 1). h goes into both heads: "
-        "dh = dmu @ Wmu.T + dlogvar @ Wlogvar.T.",
+        "Where to look: lesson 7. Write the forward pass in five layers and keep every value; then read "
+        "your own lines from the last to the first, and write for each what it passes back. Begin at the "
+        "loss: it is a mean over the batch, so dnll is 1/B and dkl is beta/B for every row.",
+        "The formula: dlogits = (sigmoid(logits) - x) / B. mu and logvar have two paths to the loss: dmu "
+        "= dz + beta/B * mu, and dlogvar = dz * 0.5 std eps + beta/B * 1/2 (e^logvar - 1). h is the "
+        "input of both heads: dh = dmu @ Wmu.T + dlogvar @ Wlogvar.T.",
         "All but the last line, forward:\n"
         "    p, B = model.params, len(x)\n"
         '    h, at_h = ops.dense_forward(x, p["encoder1.W"], p["encoder1.b"], "tanh")\n'
@@ -234,7 +286,7 @@ EXERCISE = Exercise(
         '    g, at_g = ops.dense_forward(z, p["decoder1.W"], p["decoder1.b"], "tanh")\n'
         '    logits, at_logits = ops.dense_forward(g, p["output.W"], p["output.b"])\n'
         "    nll, kl = ops.bernoulli_nll(logits, x).mean(), ops.gaussian_kl(mu, logvar).mean()",
-        "All but the last line, back:\n"
+        "All but the last line, backward:\n"
         "    grads = {}\n"
         "    dlogits = ops.bernoulli_nll_backward(np.full(B, 1 / B), logits, x)\n"
         '    dg, grads["output.W"], grads["output.b"] = ops.dense_backward(dlogits, at_logits)\n'
@@ -244,8 +296,5 @@ EXERCISE = Exercise(
         "    dmu, dlogvar = (a + b for a, b in zip(through_z, through_kl))\n"
         '    dh, grads["mu.W"], grads["mu.b"] = ops.dense_backward(dmu, at_mu)   # and logvar alike',
     ),
-    checks=CHECKS,
-    wrong=WRONG,
-    borrowed=("forward", "backward", "loss", "cost", "encode", "decode", "_walk", "_walk_backward"),
-    shows=(VAE.forward, VAE.backward, VAE._walk, VAE._walk_backward, layers.forward, layers.backward),
+    borrowed=("forward", "backward", "loss", "cost", "encode", "decode"),
 )

@@ -1,0 +1,297 @@
+"""Find the cause: why the results differ from the walk's.
+
+First the listed slips, then every line of the walk with something left out or exchanged, arguments that were
+clipped or changed before they were used, arguments without effect, two of these at once; at last `verdict`.
+Each finder takes (part, case, its, got, want, wrong) and returns a sentence, or "".
+"""
+
+import re
+import time
+from dataclasses import replace
+from itertools import combinations, permutations
+
+import numpy as np
+
+from minivae.gradcheck.verdict import verdict
+
+from . import walks
+from .calls import Failed, same
+from .cases import SIZES, close, evidence, is_double, results, values
+
+PATIENCE = 1.5  # seconds for pairs of slips
+LIMITS = (0.5, *range(1, 41), 50, 60, 80, 88, 100, 500, 700)
+USUAL = (2, 4, 5, 6, 8, 10, 12, 15, 20, 30, 40, 50, 80, 100)  # for a lower and an upper limit that differ
+SIMPLE = re.compile("missing|wrong sign|averaged|halved|doubled|twice|half|belongs")
+
+
+def explained(part, case, its, got, want, wrong):
+    """The Failed that says why the results `got` are not `want`; wrong: the names of those that differ."""
+    first = wrong[0]
+    details = evidence(got[first], want[first], case)
+    if len(part.names) > 1:
+        right = ", ".join(name for name in part.names if name not in wrong)
+        details = [f"{first}: {line}" for line in details] + [f"right: {right}"] * bool(right)
+    finders = (_slip, _swapped, _mutant)
+    if np.shape(got[first]) == np.shape(want[first]):
+        finders = (_unwritten, _slip, _swapped, _plainly, _mutant, _changed, _deaf, _two)
+        finders += (_by_size, _mixed, _not_finite)
+    for find in finders:
+        if words := find(part, case, its, got, want, wrong):
+            return Failed(words, details, cause="slip" if find in (_slip, _mutant, _two) else "known")
+    words = _verdict(part, case, got, want, first)
+    return Failed(f"{first}: {words}", details, cause="" if "no way" in words else "known")
+
+
+# ------------------------------------------------------------------------------ lines of the walk
+
+
+def _gives(part, case, got, want, names, *changed):
+    """Whether the walk with these changed lines gives what the learner got, and the right one does not."""
+    try:
+        found = values(part, case, *changed)
+    except Exception:  # a changed line may fail in any way, and then explains nothing
+        return False
+    if not all(close(got[name], found[name], case, 10) for name in names):
+        return False
+    wrong = [name for name in names if not close(got[name], want[name], case)]
+    if not all(_distance(got[name], found[name]) <= 0.1 * _distance(got[name], want[name]) for name in wrong):
+        return False
+    return all(_is_right(part, other, names, *changed) for other in case.passed)
+
+
+def _is_right(part, case, names, *changed):
+    """Whether the walk with these changed lines is right in this case, in which the learner is."""
+    try:
+        found, want = values(part, case, *changed), values(part, case)
+    except Exception:  # as above
+        return False
+    return all(close(found[name], want[name], case, 10) for name in names)
+
+
+def _distance(a, b):
+    """The largest difference in units of b; infinite where one of them is not finite."""
+    a, b = np.asarray(a), np.asarray(b)
+    if a.shape != b.shape:
+        return np.inf
+    with np.errstate(all="ignore"):
+        off = np.abs(a - b) / np.where(b == 0, 1, np.abs(b))
+    alike = (a == b) | (np.isnan(a) & np.isnan(b))
+    off = np.where(np.isfinite(a) & np.isfinite(b), off, np.where(alike, 0, np.inf))
+    return np.max(off, initial=0)
+
+
+def _first_that_gives(part, case, got, want, wrong, changes):
+    """The words of the first change that gives all results, else of one that gives the first wrong one."""
+    alone = ""
+    for changed, words in changes:
+        if _gives(part, case, got, want, part.names, *changed):
+            return words
+        if not alone and len(part.names) > 1 and _gives(part, case, got, want, wrong[:1], *changed):
+            found = values(part, case, *changed)
+            if all(name in wrong or close(found[name], want[name], case) for name in part.names):
+                alone = words
+    return alone
+
+
+def _slip(part, case, its, got, want, wrong):
+    changes = [((lines,), words) for lines, words in walks.slips(part.slips)]
+    return _first_that_gives(part, case, got, want, wrong, changes)
+
+
+def _mutant(part, case, its, got, want, wrong):
+    right = {name: want[name] for name in part.names if name not in wrong}
+    changes = (((line,), f"{wrong[0]}: {words}") for line, words in _mutants(part, case, right))
+    return _first_that_gives(part, case, got, want, wrong, changes)
+
+
+def _mutants(part, case, right=None):
+    """Pairs (lines, words) of one changed line of the walk; right: results that it must not change."""
+    known = list(case.args)
+    for name, code in walks.lines(part.walk):
+        where = f", in {name}" * (name not in part.names)
+        if not right or not _changes(part, case, (name, f"1.01 * ({code}) + 0.01"), right):
+            for line, words in walks.mutants(name, code, known):
+                yield (line,), words + where
+        known.append(name)
+
+
+def _changes(part, case, line, results):
+    """Whether the changed line changes any of these results."""
+    try:
+        found = values(part, case, (line,))
+    except Exception:  # as above
+        return False
+    return not all(close(found[name], results[name], case) for name in results)
+
+
+def _two(part, case, its, got, want, wrong):
+    """Two slips or simple mutants at once, as far as patience goes."""
+    end = time.perf_counter() + PATIENCE
+    for changed, words in _pairs(part, case):
+        if _gives(part, case, got, want, part.names, *changed):
+            return f"two things: {' and '.join(words)}"
+        if time.perf_counter() > end:
+            break
+    return ""
+
+
+def _pairs(part, case):
+    """Pairs (changes, two sentences): of two different lines, then of one."""
+    one_each = {re.sub(r"\d+", "0", words): (lines, words) for lines, words in walks.slips(part.slips)}
+    simple = [pair for pair in _mutants(part, case) if SIMPLE.search(pair[1])]
+    for (a, first), (b, second) in combinations([*simple, *one_each.values()], 2):
+        if not dict(a).keys() & dict(b).keys():
+            yield (a, b), (first, second)
+    for ((name, code),), first in simple:
+        for line, second in walks.mutants(name, code, case.args):
+            if SIMPLE.search(second):
+                yield ((line,),), (first, second)
+
+
+# ------------------------------------------------------------------------------ other causes
+
+
+def _unwritten(part, case, its, got, want, wrong):
+    """Arguments that should have been changed in place, and are as before."""
+    for name in part.writes:
+        if name in wrong and same(got[name], case.args[name]):
+            words = f"{name} is as before: `{name} = ...` only names a new array."
+            return f"{words} Write into the caller's, {name}[...] = ..."
+    return ""
+
+
+def _swapped(part, case, its, got, want, wrong):
+    for a, b in combinations(part.names, 2):
+        if close(got[a], want[b], case) and close(got[b], want[a], case) and a in wrong:
+            return f"{a} and {b} are swapped: the order is {', '.join(part.names)}"
+    return ""
+
+
+def _plainly(part, case, its, got, want, wrong):
+    """Zero, or a constant ratio."""
+    first = wrong[0]
+    if np.ndim(want[first]) and not np.any(got[first]) and np.any(want[first]):
+        return f"{first} is zero everywhere"
+    for ratio, words in ((0.5, "half of"), (2, "twice"), (-1, "minus")):
+        if np.size(want[first]) > 1 and close(got[first], ratio * want[first], case):
+            return f"{first} is exactly {words} what it should be everywhere"
+    for key, n in case.sizes.items() if len(set(case.sizes.values())) == len(case.sizes) else ():
+        if np.size(want[first]) > 1 and close(got[first], want[first] / n, case):
+            return f"{first} is divided by {key} = {n}: is a mean taken where a sum belongs?"
+    return ""
+
+
+def _changed(part, case, its, got, want, wrong):
+    """Arguments that were clipped, or changed, before they were used."""
+    arrays = {k: a for k, a in case.args.items() if isinstance(a, np.ndarray) and a.dtype.kind == "f"}
+    changes = [({key: b}, words) for key, a in arrays.items() for b, words in _other_arrays(key, a)]
+    if samples := next((len(a) for a in arrays.values() if a.ndim == 3), 0):
+        own = {k: a[np.arange(samples) % len(a)][:, None] for k, a in arrays.items() if a.ndim == 2}
+        changes.append((own, "sample s uses row s of what all samples share: sample s of row b uses row b"))
+    for changed, words in changes:
+        twin = replace(case, args=case.args | changed, passed=())
+        if _gives(part, twin, got, want, part.names):
+            return words
+    return ""
+
+
+def _other_arrays(key, a):
+    """Pairs (array, words): what may be used where the argument `a` belongs."""
+    for c in LIMITS:
+        yield np.clip(a, -c, c), f"{key} is clipped at +-{c}: it may be any number"
+        yield np.minimum(a, c), f"{key} is clipped at {c} from above: it may be any number"
+        yield np.maximum(a, -c), f"{key} is clipped at -{c} from below: it may be any number"
+    for low, high in permutations(USUAL, 2):
+        yield np.clip(a, -low, high), f"{key} is clipped at -{low} and {high}: it may be any number"
+    yield np.abs(a), f"the sign of {key} is lost"
+    yield -a, f"{key} has the wrong sign"
+    yield np.maximum(a, 0), f"negative {key} are cut off at 0"
+    yield np.round(a), f"{key} is rounded to whole numbers"
+    yield np.float64(np.float32(a)), f"{key} is rounded to float32"
+    if a.ndim:
+        what = "sample" if a.ndim == 3 else "row"
+        yield a[:1] + 0 * a, f"the first {what} of {key} is used for all {what}s"
+        yield a[-1:] + 0 * a, f"the last {what} of {key} is used for all {what}s"
+        yield a[::-1], f"the {what}s of {key} are used in reverse order"
+        yield a[..., :1] + 0 * a, f"the first column of {key} is used for all columns"
+        yield a.mean(axis=0) + 0 * a, f"{key} is averaged over the {what}s"
+        yield a.mean(axis=-1, keepdims=True) + 0 * a, f"{key} is averaged over its last axis"
+    if a.ndim == 3:
+        mixed = a.reshape(a.shape[1], a.shape[0], -1).swapaxes(0, 1)
+        yield mixed, f"samples and rows of {key} are mixed up by a reshape: it is (S, B, ...)"
+
+
+def _deaf(part, case, its, got, want, wrong):
+    """An argument that changes nothing, although it should."""
+    for key, a in case.args.items():
+        if not is_double(a):
+            continue
+        other = replace(case, args=case.args | {key: np.cos(3 * a) + 0.3 * a})
+        try:
+            found, right = results(part, its, other), values(part, other)
+        except Failed:
+            continue
+        for name in wrong:
+            if same(found[name], got[name]) and not close(right[name], want[name], case):
+                return (
+                    f"{name} does not change when {key} changes: {key} is not used, or something else "
+                    "is used instead (a fixed seed, the data of another call)"
+                )
+    return ""
+
+
+def _by_size(part, case, its, got, want, wrong):
+    """Wrong where sizes are equal or 1, and right where they all differ."""
+    if not case.passed or case.note.rpartition("', ")[2] not in SIZES or not case.note:
+        return ""
+    words = f"{wrong[0]} is right where all sizes differ, and wrong here"
+    return f"{words}: is an axis, or a branch, chosen by its size?"
+
+
+def _mixed(part, case, its, got, want, wrong):
+    """What is said of one row of the batch changes when the others are left out."""
+    B = case.sizes.get("B", 1)
+    if B < 2 or len(set(case.sizes.values())) < len(case.sizes) or part.call:
+        return ""
+
+    def fewer(a):
+        axes = [i for i, n in enumerate(np.shape(a)) if n == B]
+        return np.take(a, range(B // 2), axis=axes[0]) if axes and isinstance(a, np.ndarray) else a
+
+    small = replace(case, args={k: fewer(a) for k, a in case.args.items()})
+    try:
+        found = results(part, its, small)
+    except Failed:
+        return ""
+    for name in wrong:
+        if B in np.shape(want[name]) and not close(found[name], fewer(np.asarray(got[name])), case, 1000):
+            return (
+                f"{name} of one row of the batch changes when the others are left out: is something summed "
+                "or averaged over the batch, or over the wrong axis?"
+            )
+    return ""
+
+
+def _not_finite(part, case, its, got, want, wrong):
+    bad = ~np.isfinite(got[wrong[0]]) & np.isfinite(want[wrong[0]])
+    if not np.any(bad):
+        return ""
+    cause = "an exp that overflows, the log of 0, a root of a negative number, inf - inf or 0 * inf"
+    return f"{wrong[0]} is not finite, where it should be: look for {cause}"
+
+
+def _verdict(part, case, got, want, name):
+    """What the library's `verdict` says of one result."""
+    right = values(part, case)
+    shape = np.shape(want[name])
+    known = {k: a for k, a in right.items() if k not in walks.NUMPY and is_double(a) and _fits(a, shape)}
+    known.pop(name, None)
+    others = {k: want[k] for k in part.names if k != name and np.shape(want[k]) == shape}
+    return verdict(got[name], want[name], known=known, sizes=case.sizes, others=others)
+
+
+def _fits(a, shape):
+    try:
+        return a.size > 1 and np.broadcast_shapes(a.shape, shape) == shape
+    except ValueError:
+        return False
