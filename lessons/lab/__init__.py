@@ -1,0 +1,12 @@
+"""The laboratory: the variance of gradient estimators, and the run time of training.
+
+moments     exact mean, variance and fourth moment of every estimator of one gradient
+costs       known costs: measured beside exact
+encoders    the ELBO of a trained VAE: variance at the encoder's outputs and at its weights
+courses     what that variance does to training
+variance    python -m lessons variance: one of these three
+contenders  the training step here and in other libraries, products, parts
+race        rounds, medians and ratios
+bench       python -m lessons bench
+show        one way to print a number, a table and a chart and to write files
+"""
