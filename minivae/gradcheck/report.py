@@ -1,54 +1,66 @@
-"""What a check found: rows of a table, a headline in words, a heat-map."""
+"""What a check found: a row for each derivative, a headline in words, a heat-map."""
 
+import textwrap
+import traceback
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from .cases import place
-from .verdicts import OK
-
-WIDTH = 100
-
 
 @dataclass
 class Row:
-    """One tensor's derivative: where it is worst, and what is wrong with it."""
+    """One derivative: where it is worst, and in words what is wrong with it ("" if nothing is)."""
 
     name: str
-    term: str  # of the loss: reconstruction, kl, loss
+    term: str  # of the loss: reconstruction, kl, loss for both; alone for an operation
     shape: tuple
     index: tuple  # of the worst entry
     got: float
     want: float
-    error: float  # |got - want| over the tensor's largest entry
-    floor: float  # the reference's own noise, likewise
-    verdict: str
-    allowed: float = 0.0  # error that rounding is allowed
-    covered: str = ""
-    map: np.ndarray = field(
-        default=None, repr=False
-    )  # relative error of every entry, NaN where not looked at
+    error: float  # of the worst entry, relative to the largest
+    words: str
+    map: np.ndarray = field(default=None, repr=False)  # relative error of every entry
+    node: str = ""  # its name in the walk, where the formulas have another
 
     @property
     def ok(self):
         """Whether nothing is wrong with it."""
-        return self.verdict.startswith(OK)
+        return not self.words
+
+    @property
+    def verdict(self):
+        """ "ok", or what is wrong."""
+        return self.words or "ok"
+
+    @property
+    def label(self):
+        """d and the name: dmu, d(decoder1.b)."""
+        if self.term == "alone":
+            return self.name
+        name = f"({self.name})" if "." in self.name or self.name.startswith("d") else self.name
+        whole = self.term == "loss" or self.name in ("nll", "kl")
+        return f"d{name}" if whole else f"d{name} of the {self.term}"
+
+    @property
+    def sentence(self):
+        """ "dmu of the kl: sign flipped; off by 2e+00 of the largest entry"."""
+        size = f"; off by {self.error:.0e} of the largest entry"
+        said = "off by" in self.words or not np.isfinite(self.error)
+        return f"{self.label}: {self.words}" + size * (not said)
 
 
 @dataclass
 class Report:
-    """Rows in the order of the walk back; `ok` if every one is right and nothing else is wrong.
+    """Rows in the order of the backward pass; `ok` if every one is right and nothing else is wrong.
 
-    title       what was checked
-    rows        a `Row` for each derivative
-    problems    what is wrong besides: a random loss, a value that is not finite
-    notes       what the reader must know: corners, dead inputs, tolerances
-    says        the headline, where the rows alone do not tell
-    operations  a `Row` for each operation by itself; those that are wrong are printed
+    problems    what is wrong besides: an exception, a random loss, arrays changed in place
+    notes       what the reader must know: corners, dead inputs, what these inputs cannot show
+    says        the headline, where more is known than the first wrong row
+    operations  rows of each operation alone, under a random upstream gradient
     """
 
     title: str
-    rows: list
+    rows: list = field(default_factory=list)
     problems: list = field(default_factory=list)
     notes: list = field(default_factory=list)
     says: str = ""
@@ -61,97 +73,67 @@ class Report:
 
     @property
     def first(self):
-        """The first wrong row in the order of the walk back, or None."""
+        """The first wrong row, or None."""
         return next((row for row in self.rows if not row.ok), None)
 
     @property
     def headline(self):
-        """What is wrong, in a sentence."""
+        """What is wrong, and by how much, in a sentence."""
         if self.ok:
-            worst = max((row.error for row in self.rows if row.verdict == "ok"), default=0)
-            return f"ok: {len(self.rows)} derivatives are right, the worst error is {worst:.0e} of its tensor"
-        if self.problems:
-            return f"WRONG: {self.problems[0]}"
-        first = self.first
-        return f"WRONG: {self.says or f'd{first.name}: {first.verdict}'}"
+            worst = max((row.error for row in self.rows), default=0)
+            count = f"ok: {len(self.rows)} derivatives are right"
+            return f"{count}, the worst error is {worst:.0e} of its largest entry"
+        wrong = [row for row in (*self.rows, *self.operations) if not row.ok]
+        telling = [row for row in wrong if "in no way" not in row.words] or wrong
+        return f"WRONG: {self.problems[0] if self.problems else self.says or telling[0].sentence}"
 
     def __str__(self):
-        lines = [self.title, *_wrapped(self.headline), *_table(self.rows), *self._of_operations()]
-        lines += [line for text in self.problems[1:] for line in _wrapped(f"also: {text}")]
-        lines += [line for text in self.notes for line in _wrapped(f"note: {text}")]
-        return "\n".join(lines)
-
-    def _of_operations(self):
-        wrong = [row for row in self.operations if not row.ok]
-        if not self.operations:
-            return []
-        right = (
-            f"each operation alone: {len(self.operations) - len(wrong)} of {len(self.operations)} are right"
-        )
-        return [right, *_table(wrong)]
+        lines = [self.title, self.headline, *table(self.rows)]
+        if self.operations:
+            wrong = [row for row in self.operations if not row.ok]
+            right = len(self.operations) - len(wrong)
+            lines += [f"each operation alone: {right} of {len(self.operations)} are right", *table(wrong)]
+        lines += [f"also: {text}" for text in self.problems[1:]] + [f"note: {text}" for text in self.notes]
+        look = {"width": 100, "subsequent_indent": "    ", "drop_whitespace": False}
+        return "\n".join(part.rstrip() for line in lines for part in textwrap.wrap(line, **look))
 
     def plot(self):
-        """A matplotlib Figure: the relative error of every entry, a heat-map for each tensor."""
-        from .pictures import heat_maps
+        """A matplotlib Figure: log10 of the relative error of every entry, a panel for each derivative."""
+        from matplotlib.figure import Figure
 
-        return heat_maps(self)
-
-
-def row(name, term, found, words):
-    """A `Row` of a `Comparison` and its verdict."""
-    scale = (
-        float(np.max(np.abs(found.want), initial=0)) or float(np.max(np.abs(found.given), initial=0)) or 1.0
-    )
-    error = np.abs(found.got.astype(float) - found.full()) / scale
-    k = found.worst
-    index = tuple(int(i) for i in np.unravel_index(found.flat[k], found.got.shape))
-    return Row(
-        name,
-        term,
-        found.got.shape,
-        index,
-        float(found.given[k]),
-        float(found.want[k]),
-        float(abs(found.given[k] - found.want[k]) / scale),
-        float(np.max(found.floor, initial=0) / scale),
-        words,
-        found.allowed / scale,
-        found.covered,
-        error,
-    )
+        height = -(-max(len(self.rows), 1) // 4)
+        figure = Figure(figsize=(11.0, 1.9 * height + 0.8), layout="constrained")
+        panels = figure.subplots(height, 4, squeeze=False).ravel()
+        for axes in panels:
+            axes.set_axis_off()
+        for axes, row in zip(panels, self.rows, strict=False):
+            decades = np.log10(np.clip(np.nan_to_num(row.map, nan=1.0, posinf=1.0), 1e-16, 1))
+            decades = decades.reshape(len(decades) if decades.ndim > 1 else 1, -1)
+            image = axes.imshow(decades, "inferno", vmin=-16, vmax=0, aspect="auto", interpolation="nearest")
+            color, mark = ("black", "") if row.ok else ("#cc3311", "  WRONG")
+            axes.set_title(row.label + mark, fontsize="x-small", color=color)
+        if self.rows:
+            figure.colorbar(image, ax=panels.tolist(), label="log10 of the relative error")
+        figure.suptitle(self.title, fontsize="small")
+        return figure
 
 
-def _table(rows):
-    if not rows:
-        return []
-    names = [label(row) for row in rows]
-    name, shape = (max(map(len, texts)) for texts in (names, [_shape(row) for row in rows]))
-    name, shape = max(name, 10), max(shape, 5)
-    head = f"{'derivative':<{name}} {'term':<5} {'shape':<{shape}} {'worst at':<12} {'got':>10} {'want':>10}"
-    lines = [f"{head} {'error':>6} {'floor':>6}  verdict"]
-    for text, row in zip(names, rows, strict=True):
-        line = f"{text:<{name}} {row.term[:5]:<5} {_shape(row):<{shape}} {place(row.index):<12} "
-        line += f"{row.got:>10.3e} {row.want:>10.3e} {row.error:>6.0e} {row.floor:>6.0e}  "
-        words = row.verdict
-        if len(line) + len(words) > WIDTH:  # a long verdict has a line of its own
-            lines += [(line + ("ok" if row.ok else "WRONG")).rstrip()]
-            lines += ["    " + part for part in _wrapped(words, WIDTH - 4)]
-        else:
-            lines.append(line + words)
+def table(rows):
+    """The lines of a table, long verdicts on a line of their own."""
+    width = max(10, *(len(row.label) for row in rows), 0) if rows else 0
+    head = f"{'derivative':<{width}}  {'shape':<9} {'worst at':<10} {'got':>10} {'want':>10} {'error':>6}"
+    lines = [f"{head}  verdict"] * bool(rows)
+    for row in rows:
+        shape, place = "x".join(map(str, row.shape)) or "1", str(list(row.index))
+        numbers = f"{row.got:>10.3e} {row.want:>10.3e} {row.error:>6.0e}"
+        line = f"{row.label:<{width}}  {shape:<9} {place:<10} {numbers}  "
+        fits = len(line) + len(row.verdict) <= 100
+        lines += [line + row.verdict] if fits else [line + "WRONG", f"    {row.verdict}"]
     return lines
 
 
-def label(row):
-    """dmu, or for an operation by itself kl_backward: dmu."""
-    operation, _, part = row.name.rpartition(" > ")
-    return f"{operation}: d{part}" if operation else f"d{part}"
-
-
-def _shape(row):
-    return "x".join(map(str, row.shape)) or "1"
-
-
-def _wrapped(text, width=WIDTH):
-    import textwrap
-
-    return textwrap.wrap(text, width, subsequent_indent="  ", break_long_words=True)
+def raised(what, error):
+    """An exception in the code that is checked, with the line that raised it."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if "/minivae/gradcheck/" not in f.filename]
+    where = "".join(f" ({f.filename.rpartition('/')[2]}, line {f.lineno}: {f.line})" for f in frames[-1:])
+    return f"{what} raises {type(error).__name__}: {' '.join(str(error).split())[:160]}{where}"

@@ -1,0 +1,299 @@
+"""check_model: the backward pass of a VAE, node by node and term by term, and the first wrong one by name.
+
+The walk offers all that is needed: `forward(..., at=hook)` calls the hook at every node, where the reference
+pushes, and `backward(trace, weights)` returns every derivative; weights of zero isolate one term of the loss.
+"""
+
+import contextlib
+import copy
+from functools import partial
+
+import numpy as np
+
+from .. import arguments, ops
+from ..models.bounds import bound_backward
+from .beforehand import blind_spots, leave_corners, repeats, takes
+from .operations import TERMS, alone, explain, mistakes, operations, sources, title, without_saturation
+from .report import Report, raised
+from .scalar import ROUNDINGS, check, compare
+from .slopes import EPS, central_slope, choose_slope
+from .verdict import verdict
+
+SINGLE = 2e-4  # of the largest entry: rounding of a float32 gradient
+WORK = 4e8  # multiplications for the reference of one array, so that a large model takes seconds
+JITTER = 2.0**-26  # relative change of what forward kept, to see how much rounding matters
+
+
+def check_model(model, x, eps, beta=1.0, estimator=None, rng=None, **settings):
+    """The whole backward pass of `model` at x (B, D), eps (B, L) or (S, B, L) -> Report.
+
+    Every node of the walk for the reconstruction and for the kl by themselves, every parameter for the loss,
+    every operation alone. The reference is the complex step of the model's own forward pass (differences, if
+    that loses imaginary parts), in float64; a float32 model is compared with its float64 twin besides. Of a
+    model without the hook `at` or without `weights` only the parameters are checked.
+
+    estimator   as in `loss_and_grads`. An estimate of the heads' derivatives cannot be compared entry by
+                entry: what comes before it and after it is checked, and the whole kl
+    settings    condition, target, bound: as in `forward`
+    """
+    rng = np.random.default_rng(0) if rng is None else arguments.generator("rng", rng)
+    sizes = "-".join(map(str, (model.data_dim, *model.hidden, model.latent_dim)))
+    backend = model.backend if isinstance(model.backend, str) else "operations of its own"
+    backend = "numpy" if model.ops is ops else backend
+    report = Report(f"{sizes} {model.activation}, {backend}, {model.dtype}, beta {beta:g}")
+    case = _Case(model, x, eps, beta, None if estimator == "pathwise" else estimator, settings)
+    case.rng, case.report = rng, report
+    case.along = {n: 0.1 * rng.standard_normal(p.shape) / p.size for n, p in case.fine.params.items()}
+    with np.errstate(all="ignore"):
+        try:
+            if repeats(case):
+                case.nodes() if case.hooked else case.parameters()
+                if report.ok and not case.estimator:
+                    case.at_other(case.elsewhere)
+        except Exception as error:  # an error of the code that is checked belongs in the report
+            report.problems.append(raised("the model", error) + case.begins())
+    return report
+
+
+class _Case:
+    """One model at one (x, eps, beta): its twins, what its walk computed, its derivatives by term."""
+
+    def __init__(self, model, x, eps, beta, estimator, settings):
+        self.x, self.eps, self.beta = np.array(x, float), np.array(eps, float), float(beta)
+        self.other = np.roll(self.x[::-1], 1, axis=1), 0.9 * self.eps[..., ::-1, :]
+        self.estimator, self.settings, self.seen = estimator, settings, {}
+        self.own, self.fine = model.astype(model.dtype), model.astype(np.float64)
+        self.twin = self.fine
+        sizes = {"B": len(self.x), "S": self.eps[..., 0, 0].size, "D": model.data_dim, "L": model.latent_dim}
+        self.sizes = {name: n for name, n in {**sizes, "beta": self.beta}.items() if n not in (0, 1)}
+        self.hooked = takes(model.forward, "at") and takes(model.backward, "weights")
+
+    def nodes(self):
+        """Rows of every node and parameter, of every operation, and the headline."""
+        self.choose_reference()
+        if self.own.activation == "relu" and leave_corners(self):
+            self.loss, self.grads = self.gradients()
+        self.trace, self.values = self.walk(self.fine)[1], self.seen
+        self.got, self.single = self.pieces(self.fine, self.trace), None
+        self.noise = [self.pieces(self.fine, _jittered(self.trace, self.rng)) for _ in range(3)]
+        if self.own.dtype != np.float64 and not self.estimator:
+            self.single = self.pieces(self.own, self.walk(self.own)[1])
+            self.single["public"] = self.gradients(self.own)[1]
+        self.operations = operations(self)
+        self.natural = {term: without_saturation(self, got) for term, got in self.got.items()}
+        self.report.notes += [text for text, applies in blind_spots(self) if applies]
+        self.report.rows = [row for name, term in self.order() if (row := self.row(name, term))]
+        self.report.operations = [row for op in self.operations for row in alone(self, op)]
+        self.report.says = explain(self)
+
+    def parameters(self):
+        """Rows of the parameters alone, where the model does not offer its nodes."""
+        self.slope = central_slope
+        self.note("forward takes no `at` or backward no `weights`: the parameters alone are checked")
+        grads = {name: self.grads.get(name) for name in self.fine.params}
+        found = check(self.of_parameters, grads, self.fine.params, sizes=self.sizes, rng=self.rng)
+        self.report.rows, self.report.problems = found.rows, found.problems
+        self.report.notes += found.notes
+
+    def note(self, text):
+        self.report.notes += [text] * (text not in self.report.notes)
+
+    def begins(self):
+        """The first node of the walk that is not finite, in words."""
+        with contextlib.suppress(Exception):
+            self.walk(self.fine)
+        bad = [n for n, v in self.seen.items() if not np.isfinite(v).all()]
+        return f"; it begins at {bad[0]}" if bad else ""
+
+    # ------------------------------------------------------------------ calls of the model
+
+    def call(self, method, model, **more):
+        """A method of the model at x, eps and beta, in the model's type."""
+        given = (a.astype(model.dtype, copy=False) for a in (self.x, self.eps))
+        return getattr(model, method)(*given, self.beta, **more, **self.settings)
+
+    def gradients(self, model=None):
+        """loss_and_grads -> the loss, the derivatives; or forward and backward of an older form."""
+        model = model or self.fine
+        try:
+            terms, grads = self.call("loss_and_grads", model, **self.how())
+        except TypeError:
+            if self.hooked:
+                raise
+            terms, trace = self.call("forward", model)
+            options = {"beta": self.beta, **self.how()}.items()
+            grads = model.backward(trace, **{n: v for n, v in options if takes(model.backward, n)})
+        return terms[0], {name: grads[name] for name in model.params if name in grads}
+
+    def how(self):
+        return {} if self.estimator is None else {"estimator": copy.deepcopy(self.estimator)}
+
+    def walk(self, model, node=None, push=None):
+        """The forward pass, with a push at one node -> terms, trace; the values of all nodes in `seen`."""
+        self.seen = seen = {}
+
+        def at(name, value):
+            seen[name] = value
+            return value + np.reshape(push, np.shape(value)) if name == node else value
+
+        return self.call("forward", model, at=at)
+
+    def pieces(self, model, trace):
+        """term -> every derivative, from the model's own backward; weights of zero isolate a term."""
+        dnll, dkl = bound_backward(trace.nll, trace.kl, self.beta, trace.bound)
+        weights = {"loss": None, "reconstruction": (dnll, 0 * dkl), "kl": (0 * dnll, dkl)}
+        return {term: model.backward(trace, weights=w, **self.how()) for term, w in weights.items()}
+
+    def of_parameters(self, value, goal=None):
+        """The loss of the twin, or another goal, with some parameters replaced."""
+        kind = np.result_type(np.float64, *value.values())
+        moved = self.twin if kind == self.twin.dtype else self.fine.astype(kind, backend=self.own.ops)
+        moved = copy.copy(moved)
+        moved.params = {**moved.params, **{n: v.astype(moved.dtype) for n, v in value.items()}}
+        return (goal or self.public)(moved)
+
+    def public(self, model):
+        """The loss that the public method returns."""
+        return self.gradients(model)[0]
+
+    # ------------------------------------------------------------------ before the derivatives
+
+    def at_other(self, f):
+        """f() at a second x and eps."""
+        here, (self.x, self.eps) = (self.x, self.eps), self.other
+        try:
+            return f()
+        finally:
+            self.x, self.eps = here
+
+    def choose_reference(self):
+        """The method that gives the public loss, and complex steps or central differences of it."""
+        terms, _ = self.walk(self.fine)
+        self.values = self.seen
+        if abs(terms[0] - self.loss) <= 1e-9 * abs(self.loss):
+            self.public = lambda model: self.call("forward", model)[0][0]
+        else:
+            self.note(f"forward() is not the loss of loss_and_grads(), {self.loss:.6g}, which is checked")
+        self.slope, note = choose_slope(self.line, np.zeros(1), self.rng)
+        self.twin = self.fine if note else self.fine.astype(np.complex128, backend=self.own.ops)
+        self.report.notes += [f"the model's forward pass {note}"] * bool(note)
+
+    def line(self, t):
+        """The loss along one random direction of all parameters."""
+        return self.of_parameters({n: p + t[0] * self.along[n] for n, p in self.fine.params.items()})
+
+    # ------------------------------------------------------------------ rows
+
+    def order(self):
+        """(name, term) in the order of the backward pass."""
+        fine, heads, (rec, kl) = self.fine, self.fine.posterior.heads, TERMS
+        up, down = ([layer.name for layer in part[::-1]] for part in (fine.decoder, fine.encoder))
+        estimated = {(n, rec) for n in (*heads, *down) if self.estimator}
+
+        def parameters(node):
+            names = [name for name in fine.params if name.startswith(f"{node}.")]
+            return [(name, "loss") for name in sorted(names, key=lambda name: name[-2:] in (".W", ".b"))]
+
+        order = [("nll", rec)]
+        for name in up:
+            order += [(name, rec), *parameters(name)]
+        order += [(n, rec) for n in ("z", *heads)] + [(n, kl) for n in ("kl", "z", *heads)]
+        order += [p for head in heads for p in parameters(head)]
+        for name in down:
+            order += [(name, rec), (name, kl), *parameters(name)]
+        order += [(name, "loss") for name in fine.params if (name, "loss") not in order]
+        return [(n, t) for n, t in order if (t == "loss" or n in self.values) and (n, t) not in estimated]
+
+    def row(self, name, term):
+        """One derivative against its reference; None for a node that the term does not reach."""
+        source = "loss" if name in ("nll", "kl") else term
+        got = self.got[source].get(name)
+        if term == "loss":
+            start, goal = self.fine.params[name], self.beside_estimate(name)
+            got = got if self.random else self.grads.get(name)
+            f = lambda value: self.of_parameters({name: value}, goal)  # noqa: E731
+        else:
+            start, last = np.zeros(np.shape(self.values[name])), "kl" if term == "kl" else "nll"
+            got, weights = _like(start, got), self.got[term].get(last)
+
+            def f(push):  # a term is the sum of its nodes, with the weights that backward says it used
+                terms, trace = self.walk(self.twin, name, push)
+                return terms[0] if name == last else np.sum(weights * getattr(trace, last))
+
+            along = self.rng.standard_normal(start.shape)
+            if got is None or not (np.any(got) or self.slope(f, start, along)[0]):
+                return None
+        size = self.rounding(name, source)
+        work = self.eps[..., 0].size * sum(p.size for p in self.fine.params.values())
+        named = {"sizes": self.sizes, "floor": EPS * size}
+        named["limit"] = int(np.clip(WORK / work, 24, 2000))
+        alike = [n for n in self.got[term] if n != name and (n in self.fine.params) == (term == "loss")]
+        named["others"] = {f"d({n})" if "." in n else f"d{n}": self.got[term][n] for n in alike}
+        behind = sources(self, name, term)
+        for op, key in behind * (len(behind) == 1):
+            up = self.got[term].get(op.out)
+            if np.shape(up) == np.shape(self.values[op.out]) and np.ndim(up) <= 1 + (op.role != "kl"):
+                found = mistakes(op, key, np.ravel(up) if op.role == "nll" else up)
+                named = found | named | {"others": found["others"] | named["others"]}
+        slope = partial(self.slope, f, start)
+        row = compare(title(self, name), term, got, slope, start.shape, self.rng, **named)
+        row.node = name
+        if row.ok and self.single:
+            kind = "public" if term == "loss" else source
+            floor = float(np.finfo(np.float32).eps) * size + 1e-36
+            self.in_single(row, _like(got, self.single[kind].get(name)), np.asarray(got), floor)
+        return row
+
+    def rounding(self, name, source):
+        """How far, times EPS, rounding may move a derivative: as a jitter does, and in saturated units."""
+        moved, got = [noise[source].get(name) for noise in self.noise], self.got[source].get(name)
+        if got is None:
+            return 0.0
+        jitter = np.median(np.abs(moved - got), axis=0) / JITTER
+        return ROUNDINGS * max(np.max(jitter, initial=0), np.max(self.natural[source][name], initial=0))
+
+    def in_single(self, row, own, fine, floor):
+        """Compare a float32 derivative with its float64 twin, which is right."""
+        scale = np.abs(fine).max(initial=0)
+        words = verdict(own, fine, sizes=self.sizes, tolerance=SINGLE, floor=floor)
+        if words and scale < 1e36:  # beyond that, float32 has no numbers
+            row.words = f"right in float64, wrong in float32: {words}"
+            row.error = float(np.abs(own - fine).max() / scale) if np.shape(own) == fine.shape else np.inf
+
+    def beside_estimate(self, name):
+        """With an estimator: the goal whose derivative the encoder's parameters must have, given dheads."""
+        if not self.estimator or name.startswith(("decoder", "output")):
+            return None
+        dheads = {h: self.got["loss"][h] for h in self.fine.posterior.heads}
+
+        def goal(model):
+            self.walk(model)
+            return sum(np.sum(d * self.seen[h]) for h, d in dheads.items())
+
+        return goal
+
+    def elsewhere(self):
+        """The slope along one direction at the second (x, eps), which the model saw first of all."""
+        parts = [np.sum(self.along[n] * g) for n, g in self.gradients()[1].items()]
+        want, error, left, right = self.slope(self.line, np.zeros(1), np.ones(1))
+        room = 1e-6 * np.abs(parts).sum() + 10 * error + abs(right - left)
+        if abs(np.sum(parts) - want) > room:
+            text = "the model keeps what an earlier call computed"
+            self.report.problems = [f"right at (x, eps), wrong at another x and eps: {text}"]
+
+
+def _like(array, got):
+    """got in the shape of the array, where it has as many entries: rows of samples may be (S, B) or S * B."""
+    return np.reshape(got, np.shape(array)) if got is not None and np.size(got) == np.size(array) else got
+
+
+def _jittered(kept, rng):
+    """A copy of a trace in which every float has changed a little, as by a large rounding error."""
+    if isinstance(kept, dict):
+        return {name: _jittered(value, rng) for name, value in kept.items()}
+    if isinstance(kept, (tuple, list)):
+        parts = [_jittered(value, rng) for value in kept]
+        return type(kept)(*parts) if hasattr(kept, "_fields") else type(kept)(parts)
+    if isinstance(kept, np.ndarray) and kept.dtype.kind == "f":
+        return kept * (1 + JITTER * rng.standard_normal(kept.shape))
+    return kept
