@@ -1,12 +1,12 @@
 # %% [markdown]
 # # 3. Bound the evidence
 #
-# **You will** derive the evidence lower bound (ELBO) in three ways, compute it exactly for a model with one
-# latent, draw the gap that it leaves, and climb it with EM (expectation-maximization).
+# **You will** derive the evidence lower bound (ELBO) in three ways, compute it for a model with one latent,
+# draw its gap to log p(x), and maximize it with EM (expectation-maximization).
 #
-# **You will learn** why log p(x) = ELBO + KL(q || posterior); what is coded as "reconstruction plus KL" and
-# which Gaussian a squared error belongs to; what the E-step and the M-step each raise; what an encoder that
-# is shared by all data costs.
+# **You will learn** why log p(x) = ELBO + KL(q || posterior); how it is coded as "reconstruction plus KL" and
+# which Gaussian a squared error belongs to; what the E-step and the M-step each raise; what it costs to share
+# one encoder among all data.
 #
 # **You need** lesson 1 (likelihood, prior, posterior, evidence) and lesson 2 (KL); about 30 minutes.
 #
@@ -23,7 +23,7 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # ## 1. Take a model whose evidence can be computed
 #
-# One latent z, one number x. The decoder is a parabola, so the posterior is no Gaussian and has two modes:
+# One latent z, one number x. The decoder is a parabola, so the posterior is not Gaussian and has two modes:
 #
 #     p(z)   = N(z; 0, 1)                       the prior
 #     p(x|z) = N(x; m(z), 1/4)                  the likelihood, m(z) = (z + z^2) / 2
@@ -36,7 +36,9 @@ rng = np.random.default_rng(0)
 # %%
 section("1. Take a model whose evidence can be computed")
 
-say("z ~ N(0, 1) and x|z ~ N((z + z^2)/2, 1/4); x = 1 is seen. z near 0.9 and z near -1.7 both explain it.")
+say(
+    "z ~ N(0, 1) and x|z ~ N((z + z^2)/2, 1/4). We observe x = 1; z near 0.9 and z near -1.7 both explain it."
+)
 x = np.array([[1.0]])  # (B, D), one observation
 logvar_x = np.log(0.25)  # of p(x|z)
 
@@ -56,17 +58,17 @@ step = 0.01
 evidence = step * np.exp(log_joint(grid)).sum()
 log_posterior = log_joint(grid) - np.log(evidence)  # (S, B)
 
-by_hand = 0.5 * (np.log(2 * np.pi) + np.log(0.25) + (x[0, 0] - decoder(0.3)) ** 2 / 0.25)
+formula = 0.5 * (np.log(2 * np.pi) + np.log(0.25) + (x[0, 0] - decoder(0.3)) ** 2 / 0.25)
 library = ops.gaussian_nll(decoder(np.full((1, 1), 0.3)), logvar_x, x)[0]
-beside("-log p(x|z) at z = 0.3, by the library and by hand", library, by_hand, 1e-14)
+beside("-log p(x|z) at z = 0.3, from the library", library, formula, 1e-14, word="formula")
 nodes, weights = np.polynomial.legendre.leggauss(300)  # another rule for the same integral
 other = np.log((10 * weights * np.exp(log_joint(10 * nodes[:, None, None])[:, 0])).sum())
-beside("log p(x) on a grid, and by Gauss-Legendre", np.log(evidence), other, 1e-12)
+beside("log p(x) on the grid", np.log(evidence), other, 1e-12, word="by Gauss-Legendre")
 left = step * np.exp(log_posterior[grid[:, 0] < -0.5]).sum()
 number("posterior mass of the left mode, z < -1/2", left)
 
 # %% [markdown]
-# ## 2. Derive the bound three ways
+# ## 2. Derive the bound in three ways
 #
 # Take any density q(z), here N(mu, exp(logvar)).
 #
@@ -79,27 +81,26 @@ number("posterior mass of the left mode, z < -1/2", left)
 #
 #     log p(x) = log p(x|z) - log [q(z)/p(z)] + log [q(z)/p(z|x)]
 #
-# The left side knows no z, so the mean over z ~ q leaves it as it is:
+# The left side does not depend on z, so the mean over z ~ q leaves it unchanged:
 #
 #     log p(x) = E_q log p(x|z) - KL(q || prior) + KL(q || posterior)
 #
 # The last term is at least 0. Without it: ELBO = E_q log p(x|z) - KL(q || prior) <= log p(x).
 #
-# **The identity.** Begin at the other end, with how far q is from the posterior:
+# **The identity.** Start from the distance between q and the posterior:
 #
 #     KL(q || posterior) = E_q [log q(z) - log p(x,z) + log p(x)]
 #                        = log p(x) - ELBO
 #
-# So the gap is known: it is the KL to the posterior, and 0 only where q is the posterior. Three derivations,
-# three ways to compute: the log-ratio at Gauss-Hermite nodes; closed forms; a KL on the grid.
-#
-# The closed form of the reconstruction: with z = mu + std eps, m(z) = a + b eps + c eps^2, where
+# So the gap is the KL to the posterior, and is 0 only where q is the posterior. Three derivations give three
+# ways to compute the ELBO: the log-ratio at Gauss-Hermite nodes, a closed form, and a KL on the grid. The
+# closed form of the reconstruction: with z = mu + std eps, m(z) = a + b eps + c eps^2, where
 #
 #     a = (mu + mu^2) / 2,   b = (1/2 + mu) std,   c = std^2 / 2;   m has mean a + c, variance b^2 + 2 c^2
 #
 #     E_q log p(x|z) = -1/2 (log 2 pi + log v + ((x - a - c)^2 + b^2 + 2 c^2) / v)
 # %%
-section("2. Derive the bound three ways")
+section("2. Derive the bound in three ways")
 
 
 def expected_log_likelihood(mu, logvar, x):
@@ -114,7 +115,7 @@ def elbo(mu, logvar, x):
     return expected_log_likelihood(mu, logvar, x) - ops.gaussian_kl(mu, logvar)
 
 
-mu, logvar = np.array([[0.5]]), np.array([[0.0]])  # a q to begin with, as wide as the prior
+mu, logvar = np.array([[0.5]]), np.array([[0.0]])  # a first q, as wide as the prior
 eps, weights = np.polynomial.hermite_e.hermegauss(20)
 weights = weights / weights.sum()  # E f(eps) = sum of weights * f(eps), exact for polynomials
 z = ops.gaussian_sample(mu, logvar, eps[:, None, None])  # (S, B, L): mu + exp(logvar / 2) eps
@@ -122,60 +123,75 @@ log_ratio = log_joint(z) - ops.gaussian_log_prob(z, mu, logvar)  # (S, B)
 log_q = ops.gaussian_log_prob(grid, mu, logvar)  # (S, B)
 gap = step * (np.exp(log_q) * (log_q - log_posterior)).sum()  # KL(q || posterior), by its definition
 
-say("q = N(0.5, 1). The same number three times, in nats, each by arithmetic of its own:")
-jensen, bayes = (weights @ log_ratio)[0], elbo(mu, logvar, x)[0]
-beside("ELBO by Jensen: E_q log [p(x,z)/q(z)]", jensen, bayes, 1e-10)
-beside("ELBO by Bayes: E_q log p(x|z) - KL(q || prior)", bayes, np.log(evidence) - gap, 1e-10)
-beside("ELBO by the identity: log p(x) - KL(q || posterior)", np.log(evidence) - gap, jensen, 1e-10)
+say("q = N(0.5, 1). The ELBO in three ways, in nats:")
+jensen, bayes, identity = (weights @ log_ratio)[0], elbo(mu, logvar, x)[0], np.log(evidence) - gap
+beside("Jensen: E_q log [p(x,z)/q(z)]", jensen, bayes, 1e-10, word="by Bayes")
+beside("Bayes: E_q log p(x|z) - KL(q || prior)", bayes, identity, 1e-10, word="by identity")
+beside("identity: log p(x) - KL(q || posterior)", identity, jensen, 1e-10, word="by Jensen")
 number("the gap, KL(q || posterior)", gap, "nats")
-say("""Lecture notes derive the bound and then write -log p(x) = L_Rec + L_KLD (Marchioro, equation 10). The
-check says: the sign is <=, and the right side is larger by the gap. The same notes then print the KL's
-integral a second time under the name L_Rec (equation 11); the two are not the same number:""")
+say("""Lecture notes derive the bound and then write -log p(x) = L_Rec + L_KLD (Marchioro, equation 10). It
+should be <=: the right side is larger by the gap. The same notes then give the KL's integral a second time,
+under the name L_Rec (equation 11). The two are different numbers:""")
 rec, kl = -expected_log_likelihood(mu, logvar, x)[0], ops.gaussian_kl(mu, logvar)[0]
-beside("L_Rec + L_KLD - (-log p(x)), the gap", rec + kl + np.log(evidence), gap, 1e-10)
+beside("L_Rec + L_KLD - (-log p(x))", rec + kl + np.log(evidence), gap, 1e-10, word="the gap")
 number("L_Rec = -E_q log p(x|z)", rec, "nats")
 number("L_KLD = KL(q || prior)", kl, "nats")
-say("A footnote weighs with q(x|z) for q(z|x). Weights over z add up to 1; a density of x need not:")
+say("""A footnote takes the average with weights q(x|z) instead of q(z|x). Weights over z must integrate to
+1, and a density of x need not do so over z:""")
 number("integral of p(x|z) over z", step * np.exp(-ops.gaussian_nll(decoder(grid), logvar_x, x)).sum())
 
 # %% [markdown]
-# ## 3. Draw the gap, and close it as far as a Gaussian can
+# ## 3. Close the gap as far as a Gaussian can
 #
-# The evidence does not depend on q: whatever raises the ELBO must lower KL(q || posterior) by as much.
+# The evidence does not depend on q, so whatever raises the ELBO lowers KL(q || posterior) by as much.
 # %%
-section("3. Draw the gap, and close it as far as a Gaussian can")
-guess("q is moved and squeezed until the ELBO is at its largest. Will the gap be 0? Which mode will q take?")
+section("3. Close the gap as far as a Gaussian can")
+guess("Choose mu and logvar so that the ELBO is largest. Will the gap be 0? Which mode will q cover?")
 
-every = np.meshgrid(np.linspace(-4, 3, 701), np.linspace(-4, 1, 501))
-every = [values.reshape(-1, 1) for values in every]  # a column of mu and one of logvar, every pair once
-bounds = elbo(*every, x)
-best = bounds.argmax()
-mu_best, logvar_best = (values[best : best + 1] for values in every)  # (B, L)
-number("mu of the best q", mu_best[0, 0])
-number("std of the best q", ops.gaussian_std(logvar_best)[0, 0])
+
+def maximize(objective, low, high, points=41, rounds=12):
+    """The largest value of objective (columns (n, 1), one per variable) -> (n,), and where it is.
+
+    Evaluates a grid on the box from low to high, then finer and finer grids around the best point.
+    """
+    low, high = np.array(low, float), np.array(high, float)
+    for _ in range(rounds):
+        axes = [np.linspace(a, b, points) for a, b in zip(low, high, strict=True)]
+        columns = [values.reshape(-1, 1) for values in np.meshgrid(*axes)]
+        values = objective(*columns)
+        best = np.array([column[values.argmax(), 0] for column in columns])
+        reach = 3 * (high - low) / (points - 1)
+        low, high = best - reach, best + reach
+    return values.max(), best
+
+
+bound_best, (mu_star, logvar_star) = maximize(lambda mu, logvar: elbo(mu, logvar, x), (-4, -4), (3, 1))
+mu_best, logvar_best = np.full((1, 1), mu_star), np.full((1, 1), logvar_star)  # (B, L)
+number("mu of the best q", mu_star)
+number("std of the best q", np.exp(logvar_star / 2))
 log_q_best = ops.gaussian_log_prob(grid, mu_best, logvar_best)
 gap_best = step * (np.exp(log_q_best) * (log_q_best - log_posterior)).sum()
-beside("the gap that is left", np.log(evidence) - bounds[best], gap_best, 1e-10)
-number("lost for the left mode alone, -log(1 - its mass)", -np.log(1 - left), "nats")
-say("""It stays open. KL(q || posterior) is large where q puts mass and the posterior has none, so q takes the
-larger mode and leaves the other. A density without mass on the left pays at least -log of the mass on the
-right, most of the gap; the rest is the shape of the right mode, which is no Gaussian. The figure moves mu at
-this std: over the left mode the ELBO has a second, lower peak.""")
+beside("the gap that is left", np.log(evidence) - bound_best, gap_best, 1e-10, word="on grid")
+number("cost of missing the left mode, -log(1 - its mass)", -np.log(1 - left), "nats")
+say("""The gap stays open. KL(q || posterior) is large where q has mass and the posterior has none, so q
+covers the larger mode and ignores the other. A density without mass on the left costs at least -log of the
+mass on the right, which is most of the gap. The rest is due to the shape of the right mode, which is not
+Gaussian. The figure varies mu at this std: over the left mode the ELBO has a second, lower maximum.""")
 
 figure, (densities, line) = canvas(2, height=3.6)
 flat = grid[:, 0, 0]
 for log_density, colour, label in (
     (ops.gaussian_log_prob(grid, 0 * x, 0 * x), GREY, "prior"),
     (log_posterior, BLUE, "posterior p(z|x)"),
-    (log_q, RED, "q to begin with"),
+    (log_q, RED, "first q"),
     (log_q_best, GREEN, "best Gaussian q"),
 ):
     densities.plot(flat, np.exp(log_density[:, 0]), color=colour, ls=STYLES[colour], label=label, lw=1.8)
 densities.set(xlim=(-4.5, 3.5), ylim=(0, 1.4), xlabel="z", ylabel="density")
-densities.set_title("The best q takes one of two modes", fontsize=10)
+densities.set_title("The best q covers one of two modes", fontsize=10)
 densities.legend(fontsize=8, frameon=False, loc="upper left")
 path = np.linspace(-3, 2, 400)[:, None]
-along = elbo(path, np.full_like(path, logvar_best[0, 0]), x)
+along = elbo(path, np.full_like(path, logvar_star), x)
 line.axhline(np.log(evidence), color=BLUE, lw=1.8)
 line.plot(path[:, 0], along, color=GREEN, ls=STYLES[GREEN], lw=1.8)
 line.fill_between(path[:, 0], along, np.log(evidence), color=GREY, alpha=0.18, lw=0)
@@ -189,20 +205,20 @@ save(figure, "gap", dpi=90)
 # %% [markdown]
 # ## 4. Code it: reconstruction minus KL
 #
-# For a neural decoder E_q log p(x|z) has no closed form. A mean over draws z = mu + std eps replaces it, and
-# the KL to the prior keeps its own: the form that `VAE` computes. Each draw scatters, their mean is right.
+# For a neural decoder E_q log p(x|z) has no closed form. An average over draws z = mu + std eps replaces it;
+# the KL to the prior keeps its closed form. This is what the library's VAE computes.
 # %%
 section("4. Code it: reconstruction minus KL")
 
 S = 100_000
 draws = ops.gaussian_sample(mu_best, logvar_best, rng.standard_normal((S, 1, 1)))  # (S, B, L)
 each = -ops.gaussian_nll(decoder(draws), logvar_x, x)[:, 0] - ops.gaussian_kl(mu_best, logvar_best)  # (S,)
-say(f"{S:,} draws from the best q; the mean is held to 4.5 of its standard errors.")
-beside("ELBO by draws, nats", each.mean(), bounds[best], 4.5 * each.std() / np.sqrt(S))
+error = each.std() / np.sqrt(S)
+beside(f"ELBO from {S:,} draws, nats", each.mean(), bound_best, 4.5 * error, word="closed form")
 number("standard deviation of one draw", each.std(), "nats")
 
 # %% [markdown]
-# ## 5. Ask which Gaussian a squared error belongs to, and how often the KL counts
+# ## 5. Find which Gaussian a squared error belongs to, and how often the KL counts
 #
 # Three lectures write the loss as |x - x_hat|^2 + lambda KL (Brown; Marchioro and Bonvicini with lambda = 1).
 # From the density, per pixel:
@@ -210,53 +226,54 @@ number("standard deviation of one draw", each.std(), "nats")
 #     variance 1:    -log N = 1/2 (x - x_hat)^2 + 1/2 log 2 pi        half the squared error
 #     variance 1/2:  -log N =     (x - x_hat)^2 + 1/2 log pi          the squared error
 #
-# So lambda = 1 is the ELBO of variance 1/2. At unit variance the loss is half of |x - x_hat|^2 + 2 KL, and
-# lambda = 2. It matters to q. For a decoder m(z) = w z, E_q (x - w z)^2 = (x - w mu)^2 + w^2 std^2. The
-# derivative of the loss by std^2, w^2 + lambda/2 (1 - 1/std^2), is 0 at std^2 = lambda / (2 w^2 + lambda).
-# With variance v the posterior has std^2 = v / (w^2 + v), so lambda = 2 v.
+# So lambda = 1 is the ELBO of variance 1/2. With unit variance the loss is half of |x - x_hat|^2 + 2 KL, so
+# lambda = 2. This changes q. For a decoder m(z) = w z, E_q (x - w z)^2 = (x - w mu)^2 + w^2 std^2. The
+# derivative of the loss with respect to std^2, w^2 + lambda/2 (1 - 1/std^2), is 0 at
+# std^2 = lambda / (2 w^2 + lambda). With variance v the posterior has std^2 = v / (w^2 + v): lambda = 2 v.
 # %%
-section("5. Ask which Gaussian a squared error belongs to, and how often the KL counts")
+section("5. Find which Gaussian a squared error belongs to, and how often the KL counts")
 
 two, three = np.full((1, 1), 2.0), np.full((1, 1), 3.0)
 unit, sharp = ops.gaussian_nll(two, 0.0, three)[0], ops.gaussian_nll(two, np.log(0.5), three)[0]
 beside("-log N(3; 2, 1) - 1/2 log 2 pi: half of 1^2", unit - 0.5 * np.log(2 * np.pi), 0.5, 1e-14)
 beside("-log N(3; 2, 1/2) - 1/2 log pi: 1^2", sharp - 0.5 * np.log(np.pi), 1, 1e-14)
 guess("w = 2 and unit variance: the posterior has std = 0.447. Which std minimizes |x - x_hat|^2 + KL?")
-w, fine = 2.0, np.linspace(-8, 0, 80_001)[:, None]  # logvar; mu = 0 serves, for the std does not depend on it
+w, fine = 2.0, np.linspace(-8, 0, 80_001)[:, None]  # logvar; mu = 0, since the best std does not depend on mu
 for lam, v in ((1, 0.5), (2, 1.0), (0.01, 0.005)):
     loss = w**2 * np.exp(fine[:, 0]) + lam * ops.gaussian_kl(0 * fine, fine)
     found = ops.gaussian_std(fine)[loss.argmin(), 0]
-    beside(f"std at lambda = {lam}, posterior of variance {v}", found, np.sqrt(v / (w**2 + v)), 1e-4)
-say("""The answer is 0.333: lambda = 1 fits the posterior of a sharper model, 25 % too narrow for this one.
-The third line is another slide's (Isachenko): it sums over n data, draws one of them, and multiplies its
-likelihood by n but not its KL. The KL is a sum over the data too and needs the same n. Counted once it weighs
-1/n; at n = 200 and unit variance that is lambda = 2/n = 0.01, and q shrinks towards a point, as if every x
-had been seen 200 times.""")
-say("""Marchioro's notes also write (equation 15) -log p(x) = c |x - x_hat|^2 + const. The left side lost its
-condition: it is -log p(x|z), here at the best q's mean. And a loss is to be minimized, where the text has
+    beside(f"best std at lambda = {lam}, a variance of {v}", found, np.sqrt(v / (w**2 + v)), 1e-4)
+say("""0.333: lambda = 1 belongs to a model with less noise, and its q is 25 % too narrow for unit variance.
+The third line is from another slide (Isachenko), which replaces the sum over n data by n times one of them,
+but only in the likelihood. The KL is a sum over the data too and needs the same factor n. Counted once, its
+weight is 1/n. With n = 200 and unit variance that is lambda = 2/n = 0.01, and q shrinks as if every x had
+been observed 200 times.""")
+say("""Marchioro's notes also write (equation 15) -log p(x) = c |x - x_hat|^2 + const. They dropped the
+conditioning on z: it is -log p(x|z), here at the best q's mean. And a loss is minimized; the text says
 "maximizing".""")
 number("-log p(x|z) at z = mu", ops.gaussian_nll(decoder(mu_best), logvar_x, x)[0], "nats")
 number("-log p(x)", -np.log(evidence), "nats")
 
 # %% [markdown]
-# ## 6. Climb: the E-step closes the gap, the M-step lifts the bound
+# ## 6. Maximize the bound: the E-step closes the gap, the M-step raises the bound
 #
-# Now the decoder learns too. With m(z) = w z and variance v = 1 all is Gaussian and in closed form:
+# Now the decoder learns too. With m(z) = w z and variance v = 1 everything is Gaussian:
 #
 #     p(x|w)   = N(x; 0, w^2 + v)
 #     p(z|x,w) = N(z; w x / (w^2 + v), v / (w^2 + v))
 #
-# **E-step**, q moves, w stands: the q_i with the largest ELBO is the posterior of x_i, and the gap is 0.
+# **E-step**, q changes, w is fixed: the q_i with the largest ELBO is the posterior of x_i, and the gap is 0.
 #
-# **M-step**, w moves, the q_i stand: the KL to the prior does not hold w, the derivative of the rest by w is
-# sum_i (x_i mu_i - w (mu_i^2 + var_i)) / v, so w = sum_i x_i mu_i / sum_i (mu_i^2 + var_i).
+# **M-step**, w changes, the q_i are fixed: the KL to the prior does not depend on w. The derivative of the
+# rest with respect to w is sum_i (x_i mu_i - w (mu_i^2 + var_i)) / v, so
+# w = sum_i x_i mu_i / sum_i (mu_i^2 + var_i).
 #
-# Together: log p(x|new w) >= ELBO(q, new w) >= ELBO(q, old w) = log p(x|old w). It never falls. The largest
-# log-likelihood is where the model's variance is the data's: w^2 + v = mean of x^2.
+# Together: log p(x|new w) >= ELBO(q, new w) >= ELBO(q, old w) = log p(x|old w). It never falls. The
+# log-likelihood is largest where the model's variance is that of the data: w^2 + v = mean of x^2.
 # %%
-section("6. Climb: the E-step closes the gap, the M-step lifts the bound")
+section("6. Maximize the bound: the E-step closes the gap, the M-step raises the bound")
 
-say("Now x|z ~ N(w z, v) with v = 1, w is to be learned, and 200 x's are made with w = 2.")
+say("Now x|z ~ N(w z, v) with v = 1. We learn w from 200 x's that were made with w = 2.")
 n, v = 200, 1.0
 data = 2.0 * rng.standard_normal((n, 1)) + rng.standard_normal((n, 1))  # (B, D), made with w = 2
 
@@ -277,7 +294,7 @@ def bound(w, mu, logvar):
     return (log_lik - ops.gaussian_kl(mu, logvar)).mean()
 
 
-guess("Begin at w = 0.4. Which half of the first round raises log p(x), the E-step or the M-step?")
+guess("Start at w = 0.4. Which half of the first round raises log p(x), the E-step or the M-step?")
 w, steps = 0.4, []  # steps: (w, ELBO) after every half round
 for _ in range(40):
     mu, logvar = posterior(w)  # E
@@ -287,23 +304,23 @@ for _ in range(40):
 after_e, after_m = np.array(steps[::2]), np.array(steps[1::2])
 evidences = np.array([log_evidence(w) for w in after_e[:, 0]])
 beside("gap after the first E-step", evidences[0] - after_e[0, 1], 0, 1e-12)
-number("first M-step lifts the ELBO by", after_m[0, 1] - after_e[0, 1], "nats")
+number("the first M-step raises the ELBO by", after_m[0, 1] - after_e[0, 1], "nats")
 number("and log p(x) by", evidences[1] - evidences[0], "nats")
 number("the next E-step closes a gap of", after_e[1, 1] - after_m[0, 1], "nats")
 beside("rounds in which log p(x) fell, of 39", (np.diff(evidences) < -1e-12).sum(), 0, 0)
 beside("w after 40 rounds, and the maximum", w, np.sqrt((data**2).mean() - v), 1e-6)
-say("""The M-step: log p(x) depends on w alone. It rises by more than the bound, for a gap opens beneath it,
-which the next E-step closes.""")
+say("""The M-step: log p(x) depends on w alone. It rises by more than the bound does, because a new gap
+opens. The next E-step closes it.""")
 
 w0 = after_e[0, 0]
 mu, logvar = posterior(w0)
-say("""A slide lets the M-step maximize over q (Isachenko). The check says: after the E-step no q does better,
-so nothing would move; here any shift of mu by 0.1 loses 0.1^2 (w^2 + v) / 2v:""")
+say("""On a slide the M-step maximizes over q (Isachenko). But after the E-step no q is better, so nothing
+would change. Here shifting mu by 0.1 lowers the ELBO by 0.1^2 (w^2 + v) / 2v:""")
 shifted = bound(w0, mu + 0.1, logvar) - bound(w0, mu, logvar)
-beside("ELBO gained by moving q after the E-step", shifted, -0.005 * (w0**2 + v) / v, 1e-12)
-say("""The slide before it calls maximizing the ELBO over q and w the same as minimizing KL(q || posterior)
-over both. At w = 0 the posterior is the prior: with q = prior that KL is 0, the least there is, and the
-model takes all of x for noise:""")
+beside("change of the ELBO if q is moved after the E-step", shifted, -0.005 * (w0**2 + v) / v, 1e-12)
+say("""The slide before it equates maximizing the ELBO over q and w with minimizing KL(q || posterior) over
+both. At w = 0 the posterior is the prior, so with q = prior that KL is 0, its minimum, and the model
+explains all of x as noise:""")
 beside("gap at w = 0, q = prior", log_evidence(0) - bound(0, 0 * mu, 0 * mu), 0, 1e-12)
 number("log p(x) there, below its maximum by", evidences[-1] - log_evidence(0), "nats")
 
@@ -324,20 +341,20 @@ stairs.plot(rounds, below, color=RED, ls=STYLES[RED], lw=1.8, marker="o", ms=4, 
 stairs.fill_between(rounds, below, above, color=GREY, alpha=0.25, lw=0, label="KL(q || posterior)")
 stairs.set_xticks(rounds, ["E", "M"] * 5)
 stairs.set(xlabel="half rounds", ylabel="mean over the data, nats")
-stairs.set_title("E closes the gap, M lifts both", fontsize=10)
+stairs.set_title("E closes the gap, M raises both", fontsize=10)
 stairs.legend(fontsize=8, frameon=False, loc="lower right")
 save(figure, "staircase", dpi=80)
 
 # %% [markdown]
 # ## 7. Share one encoder among all data
 #
-# An E-step for every x costs too much. **Amortized** inference fits one function from x to (mu, logvar), and
-# a new x costs one evaluation. In the linear model the posterior's mean is a line in x and its variance the
-# same for all: a line encoder loses nothing. For the parabola two gaps add up: what the best Gaussian for
-# each x leaves (approximation gap) and what the shared line leaves beyond it (amortization gap).
+# An E-step for every x is expensive. **Amortized** inference fits one function from x to (mu, logvar), and a
+# new x costs one evaluation. In the linear model the posterior's mean is linear in x and its variance is the
+# same for all, so a linear encoder loses nothing. For the parabola two gaps add up: the approximation gap,
+# which the best Gaussian for each x leaves, and the amortization gap, which the shared line adds.
 # %%
 section("7. Share one encoder among all data")
-guess("One line mu = a + c x, one logvar, for 50 values of x: what costs more, being Gaussian or shared?")
+guess("One line mu = a + c x and one logvar for 50 values of x: which gap is larger?")
 
 slope = w / (w**2 + v)
 line_elbo = bound(w, slope * data, np.full_like(data, np.log(v / (w**2 + v))))
@@ -347,34 +364,39 @@ z = rng.standard_normal((50, 1))
 xs = decoder(z) + np.sqrt(0.25) * rng.standard_normal((50, 1))  # (B, D)
 lik = -ops.gaussian_nll(np.repeat(decoder(grid), 50, axis=1), logvar_x, xs)  # (S, B)
 log_px = np.log(step * np.exp(lik + ops.gaussian_log_prob(grid, 0 * x, 0 * x)).sum(axis=0))  # (B,)
-own = np.array([elbo(*every, xi).max() for xi in xs])  # a q for each x
-lines = np.meshgrid(np.linspace(-1, 1, 41), np.linspace(0, 1.5, 41), np.linspace(-3, 0, 31))
-a, c, d = (values.reshape(-1, 1) for values in lines)  # every encoder: mu = a + c x, logvar = d
-shared = elbo((a + c * xs.T).reshape(-1, 1), np.repeat(d, 50)[:, None], np.tile(xs, (a.size, 1)))
-shared = shared.reshape(-1, 50).mean(axis=1)  # (encoders,)
+own = np.array([maximize(lambda mu, logvar, xi=xi: elbo(mu, logvar, xi), (-4, -4), (3, 1))[0] for xi in xs])
+
+
+def shared_elbo(a, c, d):
+    """The mean ELBO of encoders mu = a + c x, logvar = d, for columns (n, 1) -> (n,)."""
+    each = elbo((a + c * xs.T).reshape(-1, 1), np.repeat(d, 50)[:, None], np.tile(xs, (a.size, 1)))
+    return each.reshape(-1, 50).mean(axis=1)
+
+
+shared, _ = maximize(shared_elbo, (-1, 0, -3), (1, 1.5, 0), points=15)
 number("parabola: approximation gap, mean of 50", (log_px - own).mean(), "nats")
-number("amortization gap of the best line", own.mean() - shared.max(), "nats")
-say("""The line costs more, for these 50 and for most others (for 1,000 x's: 0.22 against 0.13). An encoder
-with hidden layers, whose logvar follows x as well, closes a part of that gap. No encoder touches the first
-gap, which only another family for q can close.""")
+number("amortization gap of the best line", own.mean() - shared, "nats")
+say("""The line costs more, for these 50 values and for most others (for 1,000 values: 0.22 and 0.13 nats).
+An encoder with hidden layers, whose logvar depends on x too, closes part of the amortization gap. No
+encoder reduces the approximation gap; that needs another family for q.""")
 
 # %% [markdown]
 # ## Try on your own
 #
 # - Set x = -0.5 in section 1: the posterior has one mode. Guess the gap of the best q; it is below 0.01.
-# - Let each M-step go half of its way. log p(x) still never falls, but 40 rounds end short of the maximum,
-#   and `beside` stops the lesson there.
-# - Give logvar of section 7 a line too, d + e x: the amortization gap falls to 0.12. A bend of mu,
+# - Let each M-step go only halfway. log p(x) still never falls, but 40 rounds end short of the maximum, and
+#   `beside` stops the lesson there.
+# - Make logvar linear too in section 7, d + e x: the amortization gap falls to 0.12. A parabola for mu,
 #   a + c x + e x^2, hardly helps. Draw a few posteriors, at small and at large x, to see why.
 #
 # **Exercises** `python -m lessons start 3` (the Gaussian likelihood and its backward),
-# `python -m lessons start 4` (the cost that is coded: the negative ELBO).
+# `python -m lessons start 4` (the loss as it is coded: the negative ELBO).
 #
 # ## Further reading
 #
 # - Dempster, Laird, Rubin, "Maximum likelihood from incomplete data via the EM algorithm", 1977.
 # - Neal and Hinton, "A view of the EM algorithm that justifies incremental, sparse, and other variants",
-#   1998: both steps climb one function, the ELBO.
+#   1998: both steps maximize one function, the ELBO.
 # - Tipping and Bishop, "Probabilistic principal component analysis", 1999: the linear-Gaussian model.
 # - Kingma and Welling, "Auto-encoding variational Bayes", 2014.
 # - Cremer, Li, Duvenaud, "Inference suboptimality in variational autoencoders", 2018: the two gaps of

@@ -4,8 +4,9 @@
 # **You will** derive the backward pass of a dense layer, of four activations and of a loss in logits, write
 # each beside its forward pass, and chain them into a decoder with one hidden layer.
 #
-# **You will learn** to derive index by index and then read off the matrices; to use shapes as a compass; why
-# a bias' gradient is a sum; why a loss takes logits and not probabilities; why nobody builds a Jacobian.
+# **You will learn** to derive index by index and then read off the matrices; to check them by their shapes;
+# why the gradient of a bias is a sum; why a loss takes logits and not probabilities; why the Jacobian is
+# never stored.
 #
 # **You need** matrix products, partial derivatives, and the chain rule for one variable; about 30 minutes.
 #
@@ -23,21 +24,22 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # ## 1. Write a dense layer and its derivative side by side
 #
-# `d` before a name is the derivative of the loss, one number, by that array. It has the array's shape.
+# `d` + the name of an array is the derivative of the loss, one number, with respect to (w.r.t.) that array.
+# It has the array's shape.
 #
 #     a_ij = sum_k x_ik W_kj + b_j             forward; i: example, k: input, j: output
 #
-# Somebody hands down da_ij. The chain rule sums over every a that the variable enters:
+# Suppose the layers above supply da_ij. The chain rule sums over every a that the variable enters:
 #
 #     dx_ik = sum_j da_ij W_kj                 x_ik enters a_ij for every j, with the factor W_kj
 #     dW_kj = sum_i da_ij x_ik                 W_kj enters a_ij for every i, with the factor x_ik
 #     db_j  = sum_i da_ij                      b_j enters a_ij for every i, with the factor 1
 #
-# A sum over a shared inner index is a matrix product, once the arrays are turned so that it stands inside:
+# A sum over a shared inner index is a matrix product, with a transpose where the index is not an inner one:
 #
 #     dx = da @ W.T       dW = x.T @ da       db = da.sum(axis=0)
 #
-# The backward function needs x and W. The forward function hands them over in a cache.
+# The backward function needs x and W. The forward function returns them in a cache.
 # %%
 section("1. Write a dense layer and its derivative side by side")
 
@@ -54,7 +56,7 @@ def layer_backward(da, cache):
 
 
 def loops(x, W, da):
-    """The index formulas, word for word."""
+    """The index formulas, literally."""
     dx, dW, db = np.zeros(x.shape), np.zeros(W.shape), np.zeros(W.shape[1])
     for i, k, j in np.ndindex(*x.shape, W.shape[1]):
         dx[i, k] += da[i, j] * W[k, j]
@@ -69,41 +71,38 @@ def worst(arrays, others):
     return max(np.abs(array - other).max() for array, other in zip(arrays, others, strict=True))
 
 
-B, n_in, n_out = 7, 3, 5  # all different, for a reason that section 2 gives
+B, n_in, n_out = 7, 3, 5  # all different; section 2 shows why
 x = rng.standard_normal((B, n_in))
 W, b = rng.standard_normal((n_in, n_out)), rng.standard_normal(n_out)
-da = rng.standard_normal((B, n_out))  # whatever the rest of the network may hand down
+da = rng.standard_normal((B, n_out))  # any numbers will do for what the layers above supply
 a, cache = layer_forward(x, W, b)
 a_library, cache_library = ops.dense_forward(x, W, b)
-by_hand = layer_backward(da, cache)
-say("Largest difference over all entries, so 0 is exact:")
-beside("forward: by hand and ops.dense_forward", worst([a], [a_library]), 0, 1e-14)
-beside("backward: matrices and loops", worst(by_hand, loops(x, W, da)), 0, 1e-14)
-library = ops.dense_backward(da, cache_library)
-beside("backward: matrices and ops.dense_backward", worst(by_hand, library), 0, 1e-14)
+ours, library = layer_backward(da, cache), ops.dense_backward(da, cache_library)
+say("Largest difference over all entries:")
+beside("forward: ours and ops.dense_forward", worst([a], [a_library]), 0, 1e-14, word="expected")
+beside("backward: matrices and loops", worst(ours, loops(x, W, da)), 0, 1e-14, word="expected")
+beside("backward: matrices and ops.dense_backward", worst(ours, library), 0, 1e-14, word="expected")
 
-guess("The loss will be a mean over the batch. Should db then be a mean over the batch, too?")
+guess("The loss will be a mean over the batch. Should db be a mean over the batch, too?")
 moved, _ = layer_forward(x, W, b + np.array([0.001, 0, 0, 0, 0]))
-difference = (
-    (moved.sum() - a.sum()) / B / 0.001
-)  # of the loss: a summed over outputs, averaged over the batch
+difference = (moved.sum() - a.sum()) / B / 0.001  # the loss: sum of a over outputs, mean over the batch
 da_of_loss = np.full((B, n_out), 1 / B)
-beside("db_0 as a sum of da, and by moving b_0", da_of_loss.sum(axis=0)[0], difference, 1e-10)
+beside("db_0 as a sum of da", da_of_loss.sum(axis=0)[0], difference, 1e-10, word="by differences")
 number("db_0 as a mean of da", da_of_loss.mean(axis=0)[0])
-say("No: da holds the 1/B already. A mean divides twice, and the bias would learn 7 times too slowly.")
+say("No: da already contains the 1/B. A mean divides twice, and the bias learns 7 times too slowly.")
 
 # %% [markdown]
-# ## 2. Let the shapes point the way
+# ## 2. Check the product by its shape
 #
-# Which factor is transposed need not be learnt by heart: dW has the shape of W and is made from x and da.
-# Below, every product of two of x, x.T, W, W.T, da, da.T is tried; those of the wanted shape are kept.
+# There is no need to memorize which factor is transposed: dW has the shape of W and is made from x and da.
+# Below, every product of two of x, x.T, W, W.T, da, da.T is formed, and those of the right shape are kept.
 # %%
-section("2. Let the shapes point the way")
+section("2. Check the product by its shape")
 guess("Of the 36 products P @ Q, how many have the shape of dW? How many if B, n_in and n_out are all 4?")
 
 
 def products(B, n_in, n_out, wanted):
-    """Which products of two arrays of the layer are defined and have the wanted shape."""
+    """Which products of two arrays of the layer exist and have the wanted shape."""
     shapes = {"x": (B, n_in), "W": (n_in, n_out), "da": (B, n_out)}
     shapes |= {name + ".T": shape[::-1] for name, shape in shapes.items()}
     pairs = [(p, q) for p in shapes for q in shapes if shapes[p][1] == shapes[q][0]]
@@ -111,25 +110,25 @@ def products(B, n_in, n_out, wanted):
 
 
 found = products(B, n_in, n_out, (n_in, n_out)), products(B, n_in, n_out, (B, n_in))
-say(f"Of the shape of dW: {', '.join(found[0])}. Of the shape of dx: {', '.join(found[1])}.")
+say(f"With the shape of dW: {', '.join(found[0])}. With the shape of dx: {', '.join(found[1])}.")
 beside("products of the shape of dW", len(found[0]), 1, 0)
 beside("products of the shape of dx", len(found[1]), 1, 0)
 beside("products of the shape of dW, all sizes 4", len(products(4, 4, 4, (4, 4))), 36, 0)
-say("""The compass works while the sizes differ. Where they agree, 35 wrong products run without an error. So
-check a layer on a batch whose sizes are all different, and be wary of a network whose layers are equally
+say("""This works only while the sizes differ. If they are equal, 35 wrong products run without an error. So
+check a layer on a batch whose sizes all differ, and be careful with networks whose layers are equally
 wide.""")
 
 # %% [markdown]
 # ## 3. Differentiate activations from their outputs
 #
-# y = act(a) acts on each entry alone, so da_ij = dy_ij act'(a_ij). Four derivatives, told from y:
+# y = act(a) acts on each entry separately, so da_ij = dy_ij act'(a_ij). Four derivatives in terms of y:
 #
 #     relu      y = max(a, 0)            y' = 1 where y > 0, else 0
 #     tanh      y = tanh(a)              y' = 1 - y^2
 #     sigmoid   y = 1 / (1 + e^-a)       y' = e^-a / (1 + e^-a)^2 = y (1 - y)
 #     softplus  y = log(1 + e^a)         y' = e^a / (1 + e^a) = 1 - e^-y,   because e^y = 1 + e^a
 #
-# The layer keeps y and may forget a. To compute y, take the exponential only of what is never positive:
+# The layer stores y and need not store a. To compute y, take the exponential only of nonpositive numbers:
 #
 #     softplus(a) = max(a, 0) + log(1 + e^-|a|)
 #     sigmoid(a)  = 1 / (1 + e^-|a|) for a >= 0, e^-|a| / (1 + e^-|a|) below
@@ -137,20 +136,23 @@ wide.""")
 section("3. Differentiate activations from their outputs")
 
 a = np.linspace(-20, 20, 400)  # an even number of points, so none is at relu's kink
-by_input = {  # the same derivatives from the input, another way
+from_input = {  # the same derivatives in terms of the input
     "relu": (a > 0).astype(float),
     "tanh": 1 / np.cosh(a) ** 2,
     "sigmoid": 1 / (4 * np.cosh(a / 2) ** 2),
     "softplus": 0.5 * (1 + np.tanh(a / 2)),
 }
-for name, derivative in by_input.items():
+for name, derivative in from_input.items():
     from_output = ops.activation_backward(np.ones_like(a), ops.activation_forward(a, name), name)
-    beside(f"{name}' from y and from a, worst difference", worst([from_output], [derivative]), 0, 4e-15)
-say("""The differences are absolute. Where tanh or the sigmoid is flat, y is rounded to 1 and its derivative
-to 0: all digits lost, of a number below 1e-15 that no step would notice. Softplus near 0 keeps its digits:
-the library takes -expm1(-y), not 1 - e^-y.""")
+    difference = worst([from_output], [derivative])
+    beside(f"{name}' from y and from a, worst difference", difference, 0, 4e-15, word="expected")
+say("""These differences are absolute. Where tanh or the sigmoid is flat, y is rounded to 1 and its
+derivative to 0. All digits are lost, but of a number below 1e-15, too small to change a step. Softplus near
+0 keeps its digits: the library computes -expm1(-y) and not 1 - e^-y.""")
 
-guess("log(1 + e^a) as it stands, in float64: what is it at a = 1000, where softplus is 1000? At a = -40?")
+guess(
+    "Compute log(1 + e^a) literally in float64. What is it at a = 1000, where softplus is 1000? At a = -40?"
+)
 far = np.array([1000.0, -40.0])
 with np.errstate(over="ignore"):
     naive = np.log(1 + np.exp(far))
@@ -160,8 +162,8 @@ beside("stable softplus(1000)", stable[0], 1000, 0)
 number("naive softplus(-40)", naive[1])
 beside("stable softplus(-40) / e^-40", stable[1] / np.exp(-40.0), 1, 1e-12)
 say("""e^1000 is beyond the largest float64, about e^709.8. At -40 the naive form adds 4e-18 to 1, which
-rounds back to 1: all digits are lost. The stable form takes e^-|a|, at most 1, and log1p keeps what is
-small.""")
+rounds back to 1, and all digits are lost. The stable form uses e^-|a|, which is at most 1, and log1p, which
+keeps small numbers.""")
 
 # %% [markdown]
 # ## 4. Write the loss in logits
@@ -173,20 +175,20 @@ small.""")
 # With log p = -softplus(-l), log(1 - p) = -softplus(l), and softplus(-l) = softplus(l) - l:
 #
 #     nll = x (softplus(l) - l) + (1 - x) softplus(l) = softplus(l) - x l
-#     dl  = sigmoid(l) - x                     what the decoder said minus what was there
+#     dl  = sigmoid(l) - x                     prediction minus target
 #
-# Through p one multiplies two factors that cancel on paper,
+# Through p, one multiplies two factors that cancel on paper:
 #
 #     dnll/dp = (p - x) / (p (1 - p))    and    dp/dl = p (1 - p)
 #
-# On a machine, where p has been rounded to 1, they are 1/0 and 0.
+# In floating point, once p has been rounded to 1, they are 1/0 and 0.
 # %%
 section("4. Write the loss in logits")
 guess("x = 0 and the logit grows. Where does -log(1 - p) become infinite? And with x = 1 at l = -40?")
 
 
 def through_p(l, x, clip=0):
-    """The loss through p and its derivative by l, in l's float type; p clipped to [clip, 1 - clip]."""
+    """The loss through p and its derivative w.r.t. l, in l's float type; p is clipped to [clip, 1 - clip]."""
     with np.errstate(all="ignore"):
         raw = 1 / (1 + np.exp(-l))
         p = np.clip(raw, clip, 1 - clip)
@@ -195,7 +197,7 @@ def through_p(l, x, clip=0):
 
 
 def through_logits(l, x):
-    """The loss and its derivative as the library has them, for one pixel -> loss, dl."""
+    """The library's loss and its derivative for one pixel -> loss, dl."""
     l, x = np.full((1, 1), l), np.full((1, 1), x, float)  # (B, D)
     return ops.bernoulli_nll(l, x)[0], ops.bernoulli_nll_backward(np.ones(1), l, x)[0, 0]
 
@@ -206,16 +208,16 @@ for dtype, bits in ((np.float64, 53), (np.float32, 24)):
     beside(f"{dtype.__name__}: infinite from {bits} log 2 on", first, bits * np.log(2), 2e-4)
 number("through p: loss at l = 40, x = 0", through_p(40.0, 0)[0])
 number("through p, float32: loss at l = -90, x = 1", through_p(np.float32(-90), np.float32(1))[0])
-say(f"There p = 1, and dl = (p - x) / (p (1 - p)) times p (1 - p) comes out as {through_p(40.0, 0)[1]}.")
+say(f"At l = 40, p = 1, and (p - x) / (p (1 - p)) times p (1 - p) gives {through_p(40.0, 0)[1]}.")
 beside("through p: loss at l = -40, x = 1", through_p(-40.0, 1)[0], 40, 1e-12)
 for l, x_one in ((40.0, 0), (-40.0, 1)):
     loss, dl = through_logits(l, x_one)
     beside(f"from logits: loss at l = {l:g}, x = {x_one}", loss, 40, 1e-12)
     beside(f"from logits: dl at l = {l:g}, x = {x_one}", dl, np.sign(l), 1e-12)
-say("""One side breaks early. Floats are dense near 0, and p = 4e-18 is a good number: with x = 1 the loss
-holds until e^-l overflows, at l = -89 in float32 and -710 in float64. Next to 1 they are 1e-16 apart, and 1 +
-e^-l is 1 from e^-l = 2^-53 on. In float32, in which networks train, that is a logit of 17. To clip p hides
-the infinity and stops the learning: the loss is flat there, so a pixel that is wrong by 20 nats gets no
+say("""One side fails early. Floats are dense near 0, so p = 4e-18 is represented well: with x = 1 the loss
+is right until e^-l overflows, at l = -89 in float32 and -710 in float64. Near 1 the spacing is 1e-16, and 1
++ e^-l is 1 once e^-l is below 2^-53. In float32, which networks train in, that is a logit of 17. Clipping p
+hides the infinity, but learning stops there: the loss is flat, so a pixel that is wrong by 20 nats gets no
 gradient.""")
 loss, dl = through_p(20.0, 0, clip=1e-7)
 beside("clipped at 1e-7: loss at l = 20, x = 0", loss, 7 * np.log(10), 1e-6)
@@ -242,14 +244,15 @@ losses.set(xlabel="logit l, where x = 0", ylabel="loss, nats")
 losses.set_title("Through p the loss ends (square) or is cut off", fontsize=10)
 losses.legend(fontsize=8, frameon=False, loc="upper left")
 slopes.set(xlabel="logit l, where x = 0", ylabel="d loss / dl", ylim=(-0.1, 1.3))
-slopes.set_title("So does its gradient: gone where most is wrong", fontsize=10)
+slopes.set_title("So does its gradient, where the error is largest", fontsize=10)
 save(figure, "logits", dpi=85)
 
 # %% [markdown]
 # ## 5. Chain the pieces into a decoder
 #
 # The decoder of a VAE with one hidden layer: z (B, L), h (B, H), logits (B, D). The backward pass calls the
-# same functions in reverse order. Each takes the derivative of its output and returns those of its inputs:
+# backward functions in reverse order. Each takes the derivative of its output and returns those of its
+# inputs:
 #
 #     h      = tanh(z @ W1 + b1)               dz, dW1, db1 <- dh
 #     logits = h @ W2 + b2                     dh, dW2, db2 <- dlogits
@@ -260,25 +263,20 @@ section("5. Chain the pieces into a decoder")
 
 B, L, H, D = 7, 2, 3, 5
 x = (rng.random((B, D)) < 0.5).astype(float)
-params = {
-    "z": rng.standard_normal((B, L)),
-    "W1": rng.standard_normal((L, H)),
-    "b1": rng.standard_normal(H),
-    "W2": rng.standard_normal((H, D)),
-    "b2": rng.standard_normal(D),
-}
+shapes = {"z": (B, L), "W1": (L, H), "b1": (H,), "W2": (H, D), "b2": (D,)}
+params = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
 
 
 def forward(z, W1, b1, W2, b2):
     """The loss, and what backward needs."""
     h, cache1 = ops.dense_forward(z, W1, b1, "tanh")  # (B, H)
     logits, cache2 = ops.dense_forward(h, W2, b2)  # (B, D)
-    return ops.bernoulli_nll(logits, x).mean(), (cache1, cache2, logits)
+    return ops.bernoulli_nll(logits, x).mean(), (cache1, cache2, logits, h)
 
 
 def backward(caches):
     """The lines of forward, in reverse."""
-    cache1, cache2, logits = caches
+    cache1, cache2, logits, _ = caches
     dnll = np.full(B, 1 / B)  # (B,)
     dlogits = ops.bernoulli_nll_backward(dnll, logits, x)  # (B, D)
     dh, dW2, db2 = ops.dense_backward(dlogits, cache2)
@@ -294,20 +292,21 @@ for name, array in params.items():
     bump = np.zeros(array.shape)
     bump.flat[-1] = 1e-5
     up, down = (forward(**{**params, name: array + sign * bump})[0] for sign in (1, -1))
-    beside(f"last entry of d{name} {array.shape}", grads[name].flat[-1], (up - down) / 2e-5, 1e-9)
+    last, difference = grads[name].flat[-1], (up - down) / 2e-5
+    beside(f"last entry of d{name} {array.shape}", last, difference, 1e-9, word="by differences")
 
 # %% [markdown]
-# **Forward mode** applies the same chain rule from the other end: it moves one entry with speed 1 and
-# follows how fast all that is computed from it moves. One walk gives the derivatives of everything by one
-# entry; a walk of reverse mode gives those of one output by everything. A loss is one output.
+# **Forward mode** applies the chain rule in the other direction: it moves one entry with speed 1 and computes
+# how fast everything that depends on it moves. One pass gives the derivatives of everything w.r.t. one entry;
+# a pass in reverse mode gives those of one output w.r.t. everything. A loss is one output.
 # %%
-guess("How many walks does forward mode need for all these derivatives, and how many does reverse mode?")
+guess("How many passes does forward mode need for all these derivatives, and how many does reverse mode?")
 
 
 def tangent(moved):
     """How fast the loss moves when the arrays move with the speeds in `moved`."""
     v = {name: np.zeros(array.shape) for name, array in params.items()} | moved
-    h, logits = caches[1][0], caches[2]
+    _, _, logits, h = caches
     a = params["z"] @ params["W1"] + params["b1"]  # (B, H)
     vh = (v["z"] @ params["W1"] + params["z"] @ v["W1"] + v["b1"]) / np.cosh(a) ** 2  # (B, H)
     vlogits = vh @ params["W2"] + h @ v["W2"] + v["b2"]  # (B, D)
@@ -315,22 +314,23 @@ def tangent(moved):
     return ((p - x) * vlogits).sum(axis=1).mean()
 
 
-walks, slow = 0, {name: np.zeros(array.shape) for name, array in params.items()}
+passes, slow = 0, {name: np.zeros(array.shape) for name, array in params.items()}
 for name, array in params.items():
     for index in np.ndindex(array.shape):
         moved = np.zeros(array.shape)
         moved[index] = 1
         slow[name][index] = tangent({name: moved})
-        walks += 1
-beside("reverse mode and forward mode, worst difference", worst(grads.values(), slow.values()), 0, 1e-14)
-beside("walks of forward mode", walks, B * L + L * H + H + H * D + D, 0)
-say("Reverse mode: one walk back, whatever the number of parameters. Hence its other name, backpropagation.")
+        passes += 1
+difference = worst(grads.values(), slow.values())
+beside("reverse mode and forward mode, worst difference", difference, 0, 1e-14, word="expected")
+beside("passes of forward mode", passes, B * L + L * H + H + H * D + D, 0)
+say("Reverse mode needs one, whatever the number of parameters. It is also called backpropagation.")
 
 figure, graph = canvas(height=2.6, width=9)
 graph.set(xlim=(0, 13.5), ylim=(-1.35, 1.35))
 graph.set_axis_off()
 graph.set_title("Data flows right, derivatives flow left, each in the shape of its array", fontsize=10)
-steps = (  # an array, the operation that takes it, what else enters there, which derivatives leave
+steps = (  # an array, the operation that takes it, its other inputs, and their derivatives
     (f"z {B, L}", "dense\ntanh", f"W1 {L, H}   b1 {(H,)}", f"dW1 {L, H}   db1 {(H,)}"),
     (f"h {B, H}", "dense", f"W2 {H, D}   b2 {(D,)}", f"dW2 {H, D}   db2 {(D,)}"),
     (f"logits {B, D}", "Bernoulli\nnll", f"x {B, D}", ""),
@@ -338,7 +338,7 @@ steps = (  # an array, the operation that takes it, what else enters there, whic
     ("loss ()", "", "", ""),
 )
 for k, (array, operation, above, below) in enumerate(steps):
-    at = 3 * k + 0.75  # the middle of the arrows; the box's is 1.5 further
+    at = 3 * k + 0.75  # the middle of the arrows; the box is 1.5 further right
     texts = [(at, 0.33, array, BLUE), (at, -0.37, "d" + array, RED), (at + 1.5, 0, operation, "black")]
     texts += [(at + 1.5, 1.1, above, BLUE), (at + 1.5, -1.1, below, RED)]
     arrows = [(at - 0.75, 0.15, 1.5, 0, BLUE), (at + 0.75, -0.15, -1.5, 0, RED)]
@@ -353,18 +353,21 @@ for k, (array, operation, above, below) in enumerate(steps):
 save(figure, "shapes", dpi=90)
 
 # %% [markdown]
-# ## 6. Multiply by the Jacobian without building it
+# ## 6. Multiply by the Jacobian without storing it
 #
-# The derivatives of all entries of a by all entries of W make the Jacobian, B n_out rows, n_in n_out columns:
+# The derivatives of all entries of a w.r.t. all entries of W form the Jacobian, with B n_out rows and
+# n_in n_out columns:
 #
 #     da_ij / dW_kl = x_ik where j = l, else 0
 #
-# The chain rule wants one row of numbers times this matrix, sum_ij da_ij (da_ij / dW_kl): a vector-Jacobian
-# product. With the zeros left out it is sum_i da_il x_ik: x.T @ da again. Every backward function of this
+# The chain rule needs a row of numbers times this matrix, sum_ij da_ij (da_ij / dW_kl): a vector-Jacobian
+# product. Without the zeros it is sum_i da_il x_ik, which is x.T @ da. Every backward function of this
 # library is the vector-Jacobian product of its forward function.
 # %%
-section("6. Multiply by the Jacobian without building it")
-guess("784 inputs, 400 outputs, 128 examples, float64: how many bytes are the Jacobian by W, and dW?")
+section("6. Multiply by the Jacobian without storing it")
+guess(
+    "784 inputs, 400 outputs, 128 examples, float64: how large are the Jacobian w.r.t. W, and dW, in bytes?"
+)
 
 x, da = rng.standard_normal((B, n_in)), rng.standard_normal((B, n_out))
 jacobian = np.zeros((B, n_out, n_in, n_out))
@@ -372,18 +375,19 @@ for i, j, k in np.ndindex(B, n_out, n_in):
     jacobian[i, j, k, j] = x[i, k]
 product = da.ravel() @ jacobian.reshape(B * n_out, n_in * n_out)  # (n_in * n_out,)
 _, dW, _ = ops.dense_backward(da, ops.dense_forward(x, W, b)[1])
-beside("vector times Jacobian, and dW, worst difference", worst([product], [dW.ravel()]), 0, 1e-14)
+difference = worst([product], [dW.ravel()])
+beside("vector times Jacobian, and dW, worst difference", difference, 0, 1e-14, word="expected")
 beside("share of the Jacobian that is 0", (jacobian == 0).mean(), 1 - 1 / n_out, 1e-15)
 number("Jacobian of the large layer", 8 * (128 * 400) * (784 * 400) / 1e9, "GB")
 number("dW of the large layer", 8 * 784 * 400 / 1e9, "GB")
-say("128 GB, of which 399 entries in 400 are 0, against 2.5 MB. The product skips all of it.")
+say("128 GB, of which 399 entries in 400 are 0, against 2.5 MB. The product x.T @ da skips all zeros.")
 
 # %% [markdown]
 # ## Try on your own
 #
 # - Give the hidden layer "softplus". `backward` stays: the cache knows the activation. `tangent` changes.
 # - Let the loss be a mean over pixels, too. Which derivatives change, by which factor? Do the shapes tell?
-# - Share a matrix: W2 = W1.T, with D = L. W1 now enters twice; how do dW1 and dW2 make its derivative?
+# - Share a matrix: W2 = W1.T, with D = L. W1 now enters twice. How do dW1 and dW2 give its derivative?
 #
 # **Exercises** `python -m lessons start 5` (activations), `python -m lessons start 6` (the dense layer),
 # `python -m lessons start 7` (the Bernoulli loss in logits).
@@ -395,4 +399,4 @@ say("128 GB, of which 399 entries in 400 are 0, against 2.5 MB. The product skip
 #   cost.
 # - Baydin, Pearlmutter, Radul, Siskind, "Automatic differentiation in machine learning: a survey", 2018.
 # - Goldberg, "What every computer scientist should know about floating-point arithmetic", 1991.
-# - Maechler, "Accurately computing log(1 - exp(-|a|))", 2012: log1p and expm1 at work.
+# - Maechler, "Accurately computing log(1 - exp(-|a|))", 2012: log1p and expm1.

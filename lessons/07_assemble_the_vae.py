@@ -1,16 +1,17 @@
 # %% [markdown]
 # # 7. Assemble the VAE
 #
-# **You will** put encoder, sampling, decoder and loss together in one function that returns the loss and its
-# ten gradients; check the whole of it; let nine bugs loose on it; and take ten steps with it on ten digits.
+# **You will** combine encoder, sampling, decoder and loss in one function that returns the loss and its ten
+# gradients; check it as a whole; test nine planted bugs with eight checks; and train on ten digits.
 #
-# **You will learn** how the derivative forks where mu and logvar are used twice; what a gradient check of the
-# whole model is worth, and what must stand beside it; why the loss is summed over pixels and not averaged.
+# **You will learn** how the derivative splits where mu and logvar are used twice; what a gradient check of
+# the whole model can find, and which other checks it needs; why the loss is summed over pixels and not
+# averaged.
 #
 # **You need** lessons 3 (the ELBO), 4 (layers), 5 (gradient checks), 6 (reparameterization); 40 minutes
 #
-# **New names** `VAE`, `load_mnist`; used again: `ops.bernoulli_nll`, `ops.activation_forward`,
-# `ops.gaussian_nll`, `ops.gaussian_sample`, `gradcheck`, `bugs`
+# **New names** `VAE`, `load_mnist`, `bugs.CHECKS`, `bugs.RIGHT`, `bugs.examine`,
+# `bugs.statistics.check_bound`; used again: `ops`, `gradcheck`, `bugs`
 #
 # %%
 from itertools import combinations
@@ -18,34 +19,36 @@ from itertools import combinations
 import numpy as np
 
 import minivae as mv
+from lessons import bugs
+from lessons.bugs.statistics import check_bound, check_sampler
 from lessons.story import BLUE, GREEN, GREY, RED, STYLES, beside, canvas, guess, number, save, say, section
-from minivae import bugs, gradcheck, ops
+from minivae import gradcheck, ops
 
 # %% [markdown]
-# ## 1. Write forward and backward as two columns
+# ## 1. Write forward and backward in two columns
 #
-# One hidden layer with tanh on each side. Read the left column from the top down and the right one from the
-# bottom up: each line undoes the line beside it, with the pairs of lessons 4 and 6.
+# One hidden layer with tanh on each side. Read the left column downwards and the right column upwards: each
+# line on the right is the backward pass of the line on its left, from lessons 4 and 6.
 #
 #     forward                                      backward
 #     h      = tanh(x We + be)            (B, H)   dWe = x.T da,  dbe = sum_b da,  da = dh (1 - h^2)
 #     mu     = h Wm + bm                  (B, L)   dWm = h.T dmu,      dh  = dmu Wm.T
 #     logvar = h Wv + bv                  (B, L)   dWv = h.T dlogvar,  dh += dlogvar Wv.T
 #     z      = mu + exp(logvar / 2) eps   (B, L)   dmu = dz,  dlogvar = dz 1/2 exp(logvar / 2) eps     (1)
-#     g      = tanh(z Wd + bd)            (B, H)   dWd = z.T da,  dbd = sum_b da,  dz = da Wd.T
-#     logits = g Wo + bo                  (B, D)   dWo = g.T dlogits,  dbo = sum_b dlogits,  dg = dlogits Wo.T
+#     k      = tanh(z Wd + bd)            (B, H)   dWd = z.T da,  dbd = sum_b da,  dz = da Wd.T
+#     logits = k Wo + bo                  (B, D)   dWo = k.T dlogits,  dbo = sum_b dlogits,  dk = dlogits Wo.T
 #     nll    = sum_d softplus(l) - x l    (B,)     dlogits = dnll (sigmoid(logits) - x)
 #     kl     = 1/2 sum_l (mu^2 + e^logvar - logvar - 1)
 #                                         (B,)     dmu += dkl mu,  dlogvar += dkl 1/2 (e^logvar - 1)   (2)
 #     loss   = mean_b (nll + beta kl)              dnll = 1 / B,  dkl = beta / B
 #
-# mu and logvar appear twice on the left, in z and in kl, so two derivatives arrive at each: (1) through z,
-# (2) straight through the kl. They add. The same happens to h, which feeds both heads. Nothing else forks.
+# mu and logvar are used twice on the left, in z and in kl, so each has two derivatives: (1) through z and (2)
+# directly through the kl. They add. The same holds for h, which both heads use. All else is used once.
 
 
 # %%
 def loss_and_grads(params, x, eps, beta=1.0):
-    """x (B, D), eps (B, L) -> (loss, nll, kl), and the gradient of the loss by every array of params.
+    """x (B, D), eps (B, L) -> (loss, nll, kl), and the gradient of the loss w.r.t. every array of params.
 
     params: W and b of the encoder's layer, of mu, of logvar, of the decoder's layer, of the output.
     """
@@ -55,63 +58,64 @@ def loss_and_grads(params, x, eps, beta=1.0):
     mu, logvar = h @ Wm + bm, h @ Wv + bv  # (B, L)
     std = np.exp(logvar / 2)  # (B, L)
     z = mu + std * eps  # (B, L)
-    g = np.tanh(z @ Wd + bd)  # (B, H)
-    logits = g @ Wo + bo  # (B, D)
+    k = np.tanh(z @ Wd + bd)  # (B, H)
+    logits = k @ Wo + bo  # (B, D)
     nll = ops.bernoulli_nll(logits, x).mean()
     kl = 0.5 * (mu**2 + np.exp(logvar) - logvar - 1).sum(axis=1).mean()
 
     dlogits = (ops.activation_forward(logits, "sigmoid") - x) / B  # (B, D)
-    da_d = dlogits @ Wo.T * (1 - g * g)  # (B, H)
+    da_d = dlogits @ Wo.T * (1 - k * k)  # (B, H)
     dz = da_d @ Wd.T  # (B, L)
     dmu = dz + beta / B * mu  # (1) + (2)
     dlogvar = dz * 0.5 * std * eps + beta / B * 0.5 * (np.exp(logvar) - 1)  # (1) + (2)
     da_e = (dmu @ Wm.T + dlogvar @ Wv.T) * (1 - h * h)  # (B, H)
-    layers = ((x, da_e), (h, dmu), (h, dlogvar), (z, da_d), (g, dlogits))  # what went in, what came back
+    layers = ((x, da_e), (h, dmu), (h, dlogvar), (z, da_d), (k, dlogits))  # input, derivative of the output
     arrays = [array for inputs, da in layers for array in (inputs.T @ da, da.sum(axis=0))]
     return (nll + beta * kl, nll, kl), dict(zip(params, arrays, strict=True))
 
 
 # %% [markdown]
-# The library's `VAE` holds this dictionary in `params` and has a method of the same name. Every dimension
-# differs below (B = 4, D = 7, H = 5, L = 2), so a forgotten transpose cannot pass; no bias is zero.
+# The library's `VAE` has this dictionary in `params` and a method of the same name. Below all dimensions
+# differ (B = 4, D = 7, H = 5, L = 2), so that a forgotten transpose raises an error, and no bias is zero.
 # %%
-section("1. Write forward and backward as two columns")
+section("1. Write forward and backward in two columns")
 rng = np.random.default_rng(0)
 model = mv.VAE(data_dim=7, latent_dim=2, hidden=(5,), activation="tanh", backend="numpy", dtype=np.float64)
 params = bugs.away_from_zero(model, rng).params
 x, eps = (rng.random((4, 7)) < 0.5).astype(float), rng.standard_normal((4, 2))
 (loss, *_), grads = loss_and_grads(params, x, eps)
 terms, library_grads = model.loss_and_grads(x, eps)
-beside("loss on the page, in the library", loss, terms.loss, 1e-13)
+beside("the loss, from this page", loss, terms.loss, 1e-13, word="library")
 difference = max(np.abs(grads[name] - library_grads[name]).max() for name in params)
-beside("largest difference of their gradients", difference, 0, 1e-14)
+beside("largest difference of the gradients", difference, 0, 1e-14, word="expected")
 
 # %% [markdown]
-# ## 2. Separate the two ways
+# ## 2. Separate the two paths
 #
-# dmu.b sums dmu over the batch. At beta = 0 only way (1) is open; what beta = 1 adds is way (2), which is
-# known: the batch mean of mu, and of 1/2 (e^logvar - 1) for the log-variance.
+# dmu.b is the sum of dmu over the batch. At beta = 0 only path (1) is left. What beta = 1 adds is path (2),
+# which is known: the batch mean of mu, and of 1/2 (e^logvar - 1) for the log-variance.
 # %%
-section("2. Separate the two ways")
+section("2. Separate the two paths")
 through_z = loss_and_grads(params, x, eps, beta=0.0)[1]
 mu, logvar = model.encode(x)  # (B, L)
 number("dmu.b[0] through z", through_z["mu.b"][0], "nats per unit")
 beside("dmu.b[0] through the kl", grads["mu.b"][0] - through_z["mu.b"][0], mu[:, 0].mean(), 1e-14)
 added = (grads["logvar.b"] - through_z["logvar.b"])[0]
 beside("dlogvar.b[0] through the kl", added, (0.5 * np.expm1(logvar[:, 0])).mean(), 1e-14)
-guess("Every weight of the decoder is set to zero. What is the nll, and what is left of dmu.b at beta = 1?")
+guess("Set every weight of the decoder to zero. What is the nll, and what is left of dmu.b at beta = 1?")
 silent = params | {name: 0 * params[name] for name in ("decoder1.W", "decoder1.b", "output.W", "output.b")}
 (_, nll, _), closed = loss_and_grads(silent, x, eps)
-beside("nll of the silent decoder", nll, 7 * np.log(2), 1e-13)
-beside("dmu.b[0] with the silent decoder", closed["mu.b"][0], mu[:, 0].mean(), 1e-14)
-say("""Each of the 7 pixels is a coin toss, ln 2. Nothing comes back through z, and the kl alone pulls mu to 0
-    and the variance to 1. A posterior on which nothing else pulls collapses onto the prior.""")
+beside("nll of the zero decoder", nll, 7 * np.log(2), 1e-13)
+beside("dmu.b[0] with the zero decoder", closed["mu.b"][0], mu[:, 0].mean(), 1e-14)
+say("""Each of the 7 pixels costs ln 2, like a coin toss. No derivative comes back through z, and the kl
+alone moves mu to 0 and the variance to 1. Without a signal from the reconstruction, the posterior collapses
+to the prior.""")
 
 # %% [markdown]
 # ## 3. Check the whole gradient
 #
-# The complex step Im loss(p + ih) / h is exact to rounding. eps is frozen, so the loss is a function of the
-# parameters alone; with fresh noise in each call there would be nothing to check.
+# The complex step Im loss(p + ih) / h is exact to rounding. eps is fixed, so the loss is a function of the
+# parameters alone. With new noise at every call there would be no function to differentiate.
 # %%
 section("3. Check the whole gradient")
 
@@ -122,27 +126,28 @@ def worst_error(name):
     return np.abs(grads[name] - want).max() / np.abs(want).max()
 
 
-beside("worst relative error of the ten gradients", max(map(worst_error, params)), 0, 1e-13)
-guess("The kl's part of dmu is left out, one of two terms in one line. How many of the ten arrays are wrong?")
+beside("worst relative error of the ten gradients", max(map(worst_error, params)), 0, 1e-13, word="expected")
+guess("Leave out the kl's part of dmu, one of two terms in one line. How many of the ten arrays are wrong?")
 forgetful = bugs.GALLERY["dmu-without-kl"].model(data_dim=7)
 forgetful.params.update(params)
 wrong = forgetful.loss_and_grads(x, eps)[1]
 count = sum(np.abs(wrong[name] - grads[name]).max() > 1e-10 for name in params)
 beside("wrong arrays", count, 4, 0)
-say("""mu.W, mu.b, and encoder1.W, encoder1.b before them: whatever lies upstream of the slip. The errors by
-    parameter do not say where it is. A check that walks node by node does:""")
+say("""mu.W, mu.b, and before them encoder1.W and encoder1.b: everything that gets its derivative through
+mu. The errors of the parameters do not show where the bug is. A check of every node does:""")
 say(gradcheck.check_model(forgetful, x, eps).headline)
 
 # %% [markdown]
-# ## 4. Hold the loss to log p(x)
+# ## 4. Compare the loss with log p(x)
 #
-# The gradient may be right and the loss wrong. By lesson 3 its mean over eps satisfies, for every x,
+# The gradient can be right and the loss wrong. By lesson 3 the mean of the loss over eps satisfies, for every
+# x,
 #
 #     log p(x) = -E_eps[loss] + KL( q(z|x) || p(z|x) )
 #
 # With one latent every integral is a sum: over Gauss-Hermite nodes for eps, over a grid for z.
 # %%
-section("4. Hold the loss to log p(x)")
+section("4. Compare the loss with log p(x)")
 narrow = mv.VAE(data_dim=7, latent_dim=1, hidden=(5,), activation="tanh", backend="numpy", dtype=np.float64)
 bugs.away_from_zero(narrow, rng)
 one = x[:1]  # (1, D)
@@ -157,28 +162,29 @@ log_p = np.log(np.exp(log_joint).sum() * step)
 mu, logvar = (head.item() for head in narrow.encode(one))
 log_q = -0.5 * (np.log(2 * np.pi) + logvar + (z - mu) ** 2 * np.exp(-logvar))
 gap = (np.exp(log_q) * (log_q - (log_joint - log_p))).sum() * step
-beside("ELBO + KL(q || posterior) and log p(x)", elbo + gap, log_p, 1e-10)
+beside("ELBO + KL(q || posterior)", elbo + gap, log_p, 1e-10, word="log p(x)")
 number("the gap: KL(q || posterior)", gap, "nats")
-say("""A set of notes writes -log p(x) = L_rec + L_KLD, with an equals sign (Marchioro 2023, equation 10). The
-    check says: the right side is larger by the gap. gradcheck.check_bound asks the same of any model, here
-    of all four x at once, and prints their means:""")
-say(gradcheck.check_bound(narrow, x).sentence)
+say("""Lecture notes write -log p(x) = L_rec + L_KLD, with an equals sign (Marchioro 2023, equation 10). The
+right side is larger by the gap. check_bound tests this identity for any model, here for all four x, and
+prints the means:""")
+say(check_bound(narrow, x).sentence)
 
 # %% [markdown]
-# ## 5. Let nine bugs loose
+# ## 5. Test nine bugs with eight checks
 #
-# Nine bugs from public code and from learners' questions, each planted in a working VAE, and eight checks.
-# *gradient*: the complex step; *sampler*: mean and variance of z; *kl*: against draws of log q - log p;
-# *scaling*: twice the pixels, latents or batch; *logits*: at +-40 and +-1000; *shapes*: one number for each
-# example; *bound*: section 4; *loss falls*: train, and see whether the loss goes down.
+# Nine bugs, each planted in a working VAE. Some are from public code and questions about it, the others are
+# mistakes that are common in exercises. The checks: *gradient*: the complex step; *sampler*: mean and
+# variance of z; *kl*: compared with draws of log q - log p; *scaling*: twice the pixels, latents or batch;
+# *logits*: at +-40 and +-1000; *shapes*: one number for each example; *bound*: section 4; *loss falls*: is
+# the loss lower after 150 training steps on toy images?
 # %%
-section("5. Let nine bugs loose")
+section("5. Test nine bugs with eight checks")
 NINE = [
     *("std-is-exp-logvar", "kl-without-half", "nll-averaged-over-pixels", "loss-summed-over-batch"),
     *("kl-keeps-axis", "probability-clipped", "dlogvar-without-half", "dmu-without-kl", "db-averaged"),
 ]
-guess("How many of the nine does a gradient check catch? How many are caught because the loss does not fall?")
-checks = [check for check in bugs.CHECKS if check != "first step"]  # that one looks at the optimizer
+guess("How many of the nine does a gradient check find? How many are found because the loss does not fall?")
+checks = [check for check in bugs.CHECKS if check != "first step"]  # that one tests the optimizer
 findings = {name: bugs.examine(bugs.GALLERY[name]) for name in NINE}
 caught = np.array([[findings[name][check][0] for check in checks] for name in NINE])  # (9, 8)
 width = max(map(len, NINE))
@@ -186,18 +192,19 @@ print(f"  {'':{width}}  " + "  ".join(checks))
 for name, marks in zip(NINE, caught, strict=True):
     cells = zip(marks, checks, strict=True)
     print(f"  {name:{width}}  " + "  ".join(f"{'x' if hit else '.':^{len(check)}}" for hit, check in cells))
-beside("bugs that the gradient check catches", caught[:, checks.index("gradient")].sum(), 3, 0)
-beside("bugs that 'the loss falls' catches", caught[:, checks.index("loss falls")].sum(), 1, 0)
-beside("bugs that some check catches", caught.any(axis=1).sum(), 9, 0)
-beside("alarms on the right code", sum(said for said, _ in bugs.examine(bugs.RIGHT).values()), 0, 0)
+beside("bugs that the gradient check finds", caught[:, checks.index("gradient")].sum(), 3, 0, word="expected")
+beside("bugs that 'the loss falls' finds", caught[:, checks.index("loss falls")].sum(), 1, 0, word="expected")
+beside("bugs that some check finds", caught.any(axis=1).sum(), 9, 0, word="expected")
+right_code = bugs.examine(bugs.RIGHT)
+beside("alarms on the right code", sum(said for said, _ in right_code.values()), 0, 0, word="expected")
 enough = next(k for k in range(1, 9) if any(caught[:, c].any(1).all() for c in combinations(range(8), k)))
-number("checks that together catch all nine, at least", enough)
-say("""gradient, scaling and logits, each the only one to catch some bug; then kl with sampler or bound, or
-bound with shapes.""")
-say("""Six of the nine are functions whose derivative is right; they are the wrong functions. And training
-    forgives: with dmu-without-kl alone the loss rises. Adam even divides the factor of db-averaged out again.
-    What "the loss falls" says of that bug, and of the right code:""")
-say(findings["db-averaged"]["loss falls"][1] + "; " + bugs.examine(bugs.RIGHT)["loss falls"][1] + ".")
+number("checks needed to find all nine, at least", enough)
+say("""gradient, scaling and logits are needed: each finds a bug that no other check finds. Then either kl
+with sampler or bound, or bound with shapes.""")
+say("""In six of the nine the derivative is right and the function is wrong. And training hides bugs: the
+loss rises only with dmu-without-kl. Adam even divides out the factor of db-averaged. "The loss falls"
+reports for that bug, and for the right code:""")
+say(f"{findings['db-averaged']['loss falls'][1]}; {right_code['loss falls'][1]}.")
 
 figure, axes = canvas(height=3.9, width=8.2)
 centred = {"ha": "center", "va": "center", "fontsize": 9}
@@ -208,7 +215,7 @@ for (row, column), hit in np.ndenumerate(caught):
 for column, total in enumerate(caught.sum(axis=0)):
     axes.text(column, 9, f"{total} of 9", weight="bold", **centred)
 axes.axhline(8.5, color=GREY, linewidth=0.8)
-axes.set(xlim=(-0.6, 7.6), ylim=(9.5, -0.5), title="A gradient check sees three bugs of nine")
+axes.set(xlim=(-0.6, 7.6), ylim=(9.5, -0.5), title="A gradient check finds three bugs of nine")
 axes.set_yticks(range(10), [*NINE, "caught"], fontsize=9)
 axes.set_xticks(range(8), checks, fontsize=9)
 axes.tick_params(length=0)
@@ -216,41 +223,41 @@ axes.spines[:].set_visible(False)
 save(figure, "nine_bugs", dpi=90)
 
 # %% [markdown]
-# ## 6. Read two slides with the checks
+# ## 6. Resolve two ambiguities of the slides
 #
-# Some lectures write N(mu, sigma) (UvA, Bonvicini), some N(mu, sigma^2) (Marchioro), two write both (Brown,
-# Isachenko), for one thing. In code that is exp(logvar) or exp(logvar / 2). Three (Marchioro, Brown,
+# Some lectures write N(mu, sigma) (UvA, Bonvicini), one N(mu, sigma^2) (Marchioro), and two use both (Brown,
+# Isachenko), for the same density. In code that is exp(logvar) or exp(logvar / 2). Three (Marchioro, Brown,
 # Bonvicini) write the loss as |x - x^|^2 + KL. But
 #
 #     -log N(x; x^, s^2) = |x - x^|^2 / (2 s^2) + D/2 log(2 pi s^2)
 #
-# so that the plain squared error is, up to a constant, -log of the density of variance s^2 = 1/2, and unit
-# variance has *half* of it.
+# so the plain squared error is, up to a constant, -log of the density of variance s^2 = 1/2. Unit variance
+# has *half* the squared error.
 # %%
-section("6. Read two slides with the checks")
+section("6. Resolve two ambiguities of the slides")
 n = 100_000
 z = ops.gaussian_sample(np.zeros((n, 1)), np.full((n, 1), 1.5), rng.standard_normal((n, 1)))  # (n, 1)
-wide = 4 * np.exp(0.75) / np.sqrt(2 * n)  # 4 standard errors of a standard deviation
-beside("standard deviation of z at logvar = 1.5", z.std(), np.exp(0.75), wide)
-say("A slide says N(mu, sigma). Of a sampler that reads it with exp(logvar) for sigma the check says:")
-say(gradcheck.check_sampler(bugs.GALLERY["std-is-exp-logvar"].ops().gaussian_sample, rng).sentence)
+within = 4 * np.exp(0.75) / np.sqrt(2 * n)  # 4 standard errors of a standard deviation
+beside("standard deviation of z at logvar = 1.5", z.std(), np.exp(0.75), within)
+say("A sampler that reads N(mu, sigma) as exp(logvar) for sigma fails check_sampler:")
+say(check_sampler(bugs.GALLERY["std-is-exp-logvar"].ops().gaussian_sample, rng).sentence)
 target, mean = rng.standard_normal((1, 7)), rng.standard_normal((1, 7))
 squared = ((target - mean) ** 2).sum()
 half, unit = (ops.gaussian_nll(mean, np.log(variance), target).item() for variance in (0.5, 1.0))
 beside("squared error + D/2 log(pi): variance 1/2", squared + 3.5 * np.log(np.pi), half, 1e-12)
 beside("half of it + D/2 log(2 pi): variance 1", 0.5 * squared + 3.5 * np.log(2 * np.pi), unit, 1e-12)
-say("""A slide says |x - x^|^2 + lambda KL (Brown); the check says: constants aside, lambda = 1 gives the
-    negative ELBO of variance 1/2, and lambda = 2 twice that of variance 1. Of a squared error that is taken
-    for unit variance check_bound says:""")
+say("""In the loss |x - x^|^2 + lambda KL (Brown), up to constants, lambda = 1 gives the negative ELBO of
+variance 1/2, and lambda = 2 twice that of variance 1. If the squared error is used for unit variance,
+check_bound reports:""")
 say(bugs.examine(bugs.GALLERY["squared-error-without-half"])["bound"][1] + ".")
 
 # %% [markdown]
-# ## 7. Take ten steps by hand
+# ## 7. Take ten steps
 #
-# Ten real digits, one of each kind, black or white; 784-30-2; plain descent, p = p - lr dp, with fresh noise
-# in each step. The decoder starts by tossing 784 coins, which costs 784 ln 2 = 543.4.
+# Ten real digits, one of each class, black or white; 784-30-2; plain gradient descent, p = p - lr dp, with
+# new noise in each step. The decoder starts near 784 coin tosses, which cost 784 ln 2 = 543.4.
 # %%
-section("7. Take ten steps by hand")
+section("7. Take ten steps")
 mnist = mv.load_mnist()
 first = [np.argmax(mnist.y_train == digit) for digit in range(10)]
 digits = (mnist.x_train[first] >= 128).astype(float)  # (10, 784)
@@ -259,7 +266,7 @@ params = model.params
 
 
 def descend(steps, lr, beta=1.0):
-    """`steps` of plain descent on `params` -> (steps, 3): loss, nll, kl before each."""
+    """`steps` of gradient descent on `params` -> (steps, 3): loss, nll, kl before each."""
     course = []
     for _ in range(steps):
         terms, grads = loss_and_grads(params, digits, rng.standard_normal((10, 2)), beta)
@@ -269,7 +276,7 @@ def descend(steps, lr, beta=1.0):
     return np.array(course)
 
 
-guess("The loss starts near 543. Where will ten steps of 0.01 bring it: near 540, 440 or 100?")
+guess("The loss starts near 543. Where is it after ten steps of 0.01: near 540, 440 or 100?")
 for step, (loss, *_) in enumerate(descend(10, 0.01), 1):
     number(f"loss at step {step}", loss, "nats per image")
 own = np.random.default_rng(1)
@@ -278,22 +285,22 @@ number("loss after ten steps, mean of 200 draws", np.mean(after), "nats per imag
 after_ten = model.reconstruct(digits)
 
 # %% [markdown]
-# ## 8. Ask what the loss can reach, and sum or average
+# ## 8. Find what the loss can reach, and whether to sum or average
 #
-# Two floors are known beforehand. A decoder that ignores z can do no better than to say each pixel's mean m_d
-# over the ten images, which costs sum_d H(m_d) with H(m) = -m log m - (1 - m) log(1 - m). And no model
-# whatever gets below ln 10: the probabilities of ten different images add up to at most 1, so the mean of
-# -log p(x) is at least ln 10, and the loss, a bound of it, lies higher still. A loss below ln 10 is a bug.
+# Two lower limits are known beforehand. A decoder that ignores z can do no better than predict each pixel's
+# mean m_d over the ten images, which costs sum_d H(m_d) with H(m) = -m log m - (1 - m) log(1 - m). And no
+# model gets below ln 10: the probabilities of ten different images add up to at most 1, so the mean of
+# -log p(x) is at least ln 10, and the loss, an upper bound, is higher still. A loss below ln 10 is a bug.
 #
-# If only the nll is averaged over the pixels, the loss is nll / 784 + kl = (nll + 784 kl) / 784: the descent
-# of a KL that weighs 784 times too much, with another learning rate.
+# If only the nll is averaged over the pixels, the loss is nll / 784 + kl = (nll + 784 kl) / 784. That is a KL
+# with a weight of 784, and another learning rate.
 # %%
-section("8. Ask what the loss can reach, and sum or average")
+section("8. Find what the loss can reach, and whether to sum or average")
 m = digits.mean(axis=0)  # (784,)
 inside = m[(m > 0) & (m < 1)]
 mean_floor = -(inside * np.log(inside) + (1 - inside) * np.log(1 - inside)).sum()
-number("floor of a decoder that ignores z", mean_floor, "nats per image")
-number("floor of every model of ten images: ln 10", np.log(10), "nats per image")
+number("lower limit of a decoder that ignores z", mean_floor, "nats per image")
+number("lower limit of any model of ten images: ln 10", np.log(10), "nats per image")
 model.start_output_at(m)  # the biases would learn this first, and slowly
 good = descend(3000, 0.003)
 learned = model.reconstruct(digits)
@@ -301,24 +308,24 @@ loss, nll, kl = good[-100:].mean(axis=0)
 number("loss after 3000 steps", loss, "nats per image")
 number("kl after 3000 steps", kl, "nats per image")
 number("loss / 784, nats per pixel", loss / 784)
-number("its floor: ln 10 / 784", np.log(10) / 784)
+number("its lower limit: ln 10 / 784", np.log(10) / 784)
 number("nll / 784 + kl", nll / 784 + kl)
-say("""The latents are used: the loss is below the first floor, and above the second. Divided by 784 as a
-whole it is the same bound in nats per pixel, and its floor is divided too. nll / 784 + kl is no bound of -log
-p(x) in either unit: nearly all of it is kl.""")
-guess("From here on the nll is averaged over the 784 pixels, the kl is not. What becomes of the kl?")
+say("""The latents are used: the loss is below the first limit, and above the second. The whole loss divided
+by 784 is the same bound in nats per pixel, with the same limits divided by 784. nll / 784 + kl is not a
+bound on -log p(x) in either unit: nearly all of it is kl.""")
+guess("From here on the nll is averaged over the 784 pixels and the kl is not. What happens to the kl?")
 collapsed = descend(1000, 3e-5, beta=784.0)
 forgotten = model.reconstruct(digits)
 _, nll, kl = collapsed[-100:].mean(axis=0)
 number("kl after 1000 steps with the mean over pixels", kl, "nats per image")
 number("nll after 1000 steps with the mean over pixels", nll, "nats per image")
 mu, logvar = model.encode(digits)
-beside("smallest standard deviation of q(z|x)", np.exp(logvar / 2).min(), 1, 0.05)
-beside("largest standard deviation of q(z|x)", np.exp(logvar / 2).max(), 1, 0.05)
+beside("smallest standard deviation of q(z|x)", np.exp(logvar / 2).min(), 1, 0.05, word="prior")
+beside("largest standard deviation of q(z|x)", np.exp(logvar / 2).max(), 1, 0.05, word="prior")
 number("largest |mu|", np.abs(mu).max())
-say("""The posterior has collapsed onto the prior: every image has the same q(z|x), and a draw of z says
-nothing of it. The nll is even above the first floor, since the decoder still paints what z says, and z is
-noise now; it unlearns that slowly. Sum over pixels and latents, average over the batch.""")
+say("""The posterior has collapsed to the prior: every image has nearly the same q(z|x), and a draw of z
+says almost nothing about it. The nll is even above the first limit, because the decoder still depends on z,
+which is noise now; it unlearns that slowly. So sum over pixels and latents, and average over the batch.""")
 
 figure, (left, right) = canvas(2, height=3.4)
 course = np.vstack([good, collapsed])
@@ -327,7 +334,7 @@ for values, colour, name, where in zip(average, (BLUE, RED), ("nll", "kl"), (60,
     left.plot(np.arange(len(values)) + 50, values, color=colour, linestyle=STYLES[colour])
     left.text(300, where, name, color=colour, fontsize=9)
 left.axhline(mean_floor, color=GREEN, linestyle=STYLES[GREEN], linewidth=1)
-left.text(100, 1.4 * mean_floor, "floor of a decoder that ignores z", color=GREEN, fontsize=8)
+left.text(100, 1.4 * mean_floor, "limit of a decoder that ignores z", color=GREEN, fontsize=8)
 left.axvline(3000, color=GREY, linewidth=0.8)
 left.text(1500, 0.03, "sum over pixels", fontsize=8, ha="center")
 left.text(3560, 0.03, "mean over\npixels", fontsize=8, ha="center")
@@ -345,11 +352,11 @@ save(figure, "ten_digits", dpi=80)
 # %% [markdown]
 # ## Try on your own
 #
-# - In `loss_and_grads` drop the `0.5` of dlogvar's way (1). Section 1 stops at once; the ten steps would not.
-# - Put zeros for the noise in `descend`: an autoencoder with a penalty. After 3000 steps its loss is near 68
-#   instead of 77, and near 117 once the noise is back: what was minimized was no bound.
-# - Take lr = 0.05 in the ten steps. The loss jumps, here to infinity, with other noise to some thousand: one
-#   step length is too long for some parameters. Lesson 8 has the cure.
+# - In `loss_and_grads` remove the `0.5` in path (1) of dlogvar. Section 1 stops at once; ten steps would not.
+# - Use zeros for the noise in `descend`: an autoencoder with a penalty. After 3000 steps its loss is near 68
+#   instead of 77, and near 117 with the noise back: what was minimized was not a bound.
+# - Use lr = 0.05 in the ten steps. The loss jumps, here to infinity, with other noise to several thousand:
+#   one step length is too long for some parameters. The optimizers of lesson 8 adapt it.
 #
 # **Exercise** `python -m lessons start 15`: write `loss_and_grads` with nothing but the pairs of `ops`.
 #
@@ -358,4 +365,4 @@ save(figure, "ten_digits", dpi=80)
 # - D. P. Kingma and M. Welling, "Auto-Encoding Variational Bayes", 2014
 # - D. J. Rezende, S. Mohamed and D. Wierstra, "Stochastic Backpropagation and Approximate Inference in Deep
 #   Generative Models", 2014
-# - S. R. Bowman et al., "Generating Sentences from a Continuous Space", 2016, on posteriors that collapse
+# - S. R. Bowman et al., "Generating Sentences from a Continuous Space", 2016, on posterior collapse
