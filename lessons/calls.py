@@ -50,6 +50,7 @@ class Its:
     def __init__(self, functions, load=None):
         self._functions, self._load = functions, load
         self.strided, self.written, self.alone, self.passed = False, (), False, {}
+        self._last = None
 
     def __getattr__(self, name):
         if name.startswith("_") or name not in self._functions:
@@ -80,6 +81,10 @@ class Its:
             raise
         except (Exception, SystemExit) as error:
             raise stopped(name, error, file_of(function)) from error
+        if self._last and not same(*self._last):
+            words = f"{name} overwrites what an earlier call returned: make a new array in each call"
+            raise Failed(words, cause="overwritten")
+        self._last = result, copied(result)
         names = _parameters(function) or [f"number {i}" for i in range(1, len(args) + 1)]
         for parameter, old, new in zip(names, before, given, strict=False):
             if parameter not in self.written:

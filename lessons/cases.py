@@ -83,6 +83,28 @@ def close(got, want, case=None, wider=1):
         return bool(np.all(np.abs(got.astype(np.float64) - want) <= tolerance * size))
 
 
+def normal(**shapes):
+    """A draw: normal numbers of the shapes that letters say, normal(mu="BL")(rng, n) -> {"mu": (B, L)}."""
+
+    def draw(rng, n):
+        scales = {"logvar": (-0.4, 0.9), "eps": (0.0, 1.0)}
+        sizes = {name: [getattr(n, letter, 1) for letter in shape] for name, shape in shapes.items()}
+        return {k: np.asarray(rng.normal(*scales.get(k, (0.3, 1.1)), size)) for k, size in sizes.items()}
+
+    return draw
+
+
+def upstream(name, far, axes=None):
+    """far with the derivative `name` as first argument, of the shape of the next one or its first axes."""
+
+    def found():
+        for note, args in far():
+            shape = next(iter(args.values())).shape[:axes]
+            yield note, {name: np.linspace(-1.3, 1.7, int(np.prod(shape))).reshape(shape)} | args
+
+    return found
+
+
 def cases(part, title):
     """Every case of a title: the sizes on which it depends, another memory layout, float32."""
     if title in part.far:

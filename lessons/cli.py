@@ -13,6 +13,7 @@ from pathlib import Path
 
 from . import runner, work
 from .exercises import ORDER, load, one, solution, stub
+from .exercises import hints as all_hints
 from .story import columns, wrapped
 
 COMMAND = "python -m lessons"
@@ -95,14 +96,13 @@ def overview(options):
             lesson = exercise.lesson
             print(f"\nlesson {lesson}  {work.title(lesson):<40} {COMMAND} run {lesson}")
         print(f"{number:>8}  {_state(outcomes.get(number)):<10} {exercise.title}")
-    for number in exercises:
-        if number not in outcomes:
-            print(f"\nnext: {COMMAND} start {number}")
-            return 0
-        if not outcomes[number].ok:
-            print(f"\nnext: {COMMAND} check {number}      ({work.relative(paths[number])})")
-            return 0
-    print("\nall are done")
+    number = next((n for n in exercises if n not in outcomes or not outcomes[n].ok), None)
+    if number is None:
+        print("\nall are done")
+    elif number in outcomes:
+        print(f"\nnext: {COMMAND} check {number}      ({work.relative(paths[number])})")
+    else:
+        print(f"\nnext: {COMMAND} start {number}")
     return 0
 
 
@@ -133,7 +133,7 @@ def check(options):
 def hint(options):
     """The next hint; before the exercise is started none is used up."""
     number, exercise = _exercise(options)
-    given, hints = work.hints(options.folder), exercise.hints
+    given, hints = work.hints(options.folder), all_hints(exercise)
     at = min(given.get(str(number), 0), len(hints) - 1) if options.which is None else options.which - 1
     if not 0 <= at < len(hints):
         raise _Refused(f"there is no hint {options.which}: they are numbered 1 to {len(hints)}")

@@ -57,7 +57,7 @@ def _better(part, case, tried, its, failed):
     """A Failed that says more: of state kept between calls, or of shapes; None if there is none."""
     stopped = failed.cause == "stopped"
     details = [failed.sentence, *failed.details] if stopped else []
-    if failed.cause != "hole" and _right_alone(part, its, case):
+    if failed.cause not in ("hole", "overwritten") and _right_alone(part, its, case):
         return Failed(KEPT.format(part.name), details, failed.line)
     for other in tried if stopped else ():
         if other.sizes.get("B") == other.sizes.get("L") == 3:  # where all shapes fit, the values can tell

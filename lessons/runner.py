@@ -91,33 +91,25 @@ def _outcome(told, errors, code, path, seconds):
         title = event.get("check", title)
         if "ok" in event:
             outcome.passed.append(event["ok"])
-        if "printed" in event:
-            outcome.printed, outcome.at_line = event["printed"], event["at"]
-        if "sentence" in event:
-            outcome.failed, outcome.sentence, outcome.details = title, event["sentence"], event["details"]
-            outcome.line, outcome.trace = event["line"], event["trace"]
+        vars(outcome).update({k: v for k, v in event.items() if k in vars(outcome) and k != "passed"})
         done = done or "passed" in event or "sentence" in event
+    outcome.failed = title if outcome.sentence or not done else ""
     if done:
         return outcome
-    outcome.failed, outcome.trace = title, errors.splitlines(keepends=True)
+    outcome.trace = errors.splitlines(keepends=True)
     if at := re.search(rf'File "{re.escape(path)}", line (\d+)', errors):
         lines = Path(path).read_text(errors="replace").splitlines()
         outcome.line = int(at[1])
         outcome.details = [f"it was at line {at[1]}: {lines[outcome.line - 1].strip()}"]
     if not title:
-        outcome.sentence = "the check could not start, and that is not your fault: see --trace"
+        words = "the check could not start, and that is not your fault: see --trace"
     elif "Timeout" in errors:
-        outcome.sentence = (
-            f"not finished after {seconds:g} seconds, and stopped: a loop that never ends, or very slow?"
-        )
+        words = f"not finished after {seconds:g} seconds, and stopped: a loop that never ends, or very slow?"
     elif code < 0:
-        outcome.sentence = (
-            f"the process that ran the file was ended by the signal {signal.Signals(-code).name}"
-        )
+        words = f"the process that ran the file was ended by the signal {signal.Signals(-code).name}"
     else:
-        outcome.sentence = (
-            f"the process that ran the file ended by itself, with code {code}: does it call exit?"
-        )
+        words = f"the process that ran the file ended by itself, with code {code}: does it call exit?"
+    outcome.sentence = words
     return outcome
 
 
@@ -160,7 +152,7 @@ def main(number, path, seconds):
         outcome = judged(exercises.one(int(number)), path, tell)
         print(flush=True)
     if printed.lines:
-        tell(printed=printed.lines, at=printed.line)
+        tell(printed=printed.lines, at_line=printed.line)
     tell(**outcome)
     sys.stdout.flush()
     os._exit(0)  # threads or exit handlers of the learner's file do not keep it alive
@@ -184,12 +176,7 @@ def judged(exercise, path, tell):
         return {"sentence": failed.sentence, "details": failed.details, "line": failed.line, "trace": trace}
     except Exception as error:  # what a learner's function returns may be stranger than a check foresees
         sentence = f"the check itself stopped with {type(error).__name__}: your answer or the check is wrong"
-        return {
-            "sentence": sentence,
-            "details": [],
-            "line": None,
-            "trace": traceback.format_exc().splitlines(True),
-        }
+        return {"sentence": sentence, "trace": traceback.format_exc().splitlines(True)}
     return {"passed": True}
 
 

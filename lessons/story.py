@@ -98,10 +98,8 @@ def save(figure, name, dpi=100):
 
 def _row(name, numbers):
     """A name and its numbers in columns; on a narrow terminal on two lines."""
-    if max(len(name), 52) + len(numbers) + 3 <= columns():
-        print(f"  {name:<52} {numbers}")
-    else:
-        print(f"  {name}\n      {numbers}")
+    wide = min(52, columns() - len(numbers) - 3)
+    print(f"  {name:<{wide}} {numbers}" if len(name) <= wide else f"  {name}\n      {numbers}")
 
 
 def _tell(name, value):

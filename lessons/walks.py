@@ -9,7 +9,7 @@ import ast
 import re
 import textwrap
 from functools import cache
-from itertools import chain
+from itertools import chain, permutations
 
 import numpy as np
 
@@ -22,7 +22,7 @@ NAMES = (
     "sign sin sinh sqrt square stack std sum swapaxes take tan tanh tile trunc var where zeros zeros_like "
 )
 NUMPY = {name: getattr(np, name) for name in NAMES.split()} | {"np": np, "ops": ops}
-LIMITS = (5, 8, 10, 12, 15, 16, 20, 25, 30, 36, 40, 50, 100, 500, 700)
+LIMITS = (*range(1, 11), 12, 15, 16, 20, 25, 30, 36, 40, 50, 88, 100, 500, 700)
 VARIED = {
     "SMALL": [f"1e-{p}" for p in range(2, 17)],
     "LIMIT": [str(n) for n in LIMITS],
@@ -58,7 +58,7 @@ def slips(text):
         code, _, words = row.strip().partition("  # ")
         codes += [code] * bool(code)
         if words:
-            word = next((word for word in VARIED if word in code), "")
+            word = next((word for word in VARIED if word in "".join(codes)), "")
             for number in VARIED.get(word, [""]):
                 found += [(tuple(lines(c.replace(word, number))), words.replace(word, number)) for c in codes]
             codes = []
@@ -68,13 +68,16 @@ def slips(text):
 def walk(text, given, *changed):
     """Every value of the computation by its name; `changed` lines replace those of their names.
 
-    A changed line with a new name is put before the next one that replaces a line.
+    A changed line of an argument comes first, one with a new name before the next that replaces a line.
     """
     written = lines(text)
     for change in changed:
         new = []
         for name, code in change:
             at = next((i for i, (other, _) in enumerate(written) if other == name), None)
+            if at is None and name in given:
+                written.insert(0, (name, code))
+                continue
             new.append((name, code))
             if at is not None:
                 written[at : at + 1], new = new, []
@@ -94,6 +97,39 @@ def shown(text):
 
 # ------------------------------------------------------------------------------ what a line may have been
 
+USUAL = (2, 4, 5, 6, 8, 10, 12, 15, 20, 30, 40, 50, 80, 100)  # for a lower and an upper limit that differ
+COMMON = """
+    logvar = 2 * logvar  # logvar is read as log std: e^logvar is the variance itself
+    logvar = log(exp(logvar) + SMALL)
+    logvar = 2 * log(exp(0.5 * logvar) + SMALL)
+        # SMALL is added to the variance or to std, which is never 0: that changes small ones
+    logvar = 2 * log(maximum(exp(0.5 * logvar), SMALL))  # std is cut off at SMALL: it may be smaller
+    beta = beta or 1.0  # beta = 0 counts as 1: `beta or 1` and `if beta` take 0 for missing
+"""  # slips of every part that has the argument
+CHANGED = """
+    X = clip(X, -LIMIT, LIMIT)  # X is clipped at +-LIMIT: it may be any number
+    X = minimum(X, LIMIT)  # X is clipped at LIMIT from above: it may be any number
+    X = maximum(X, -LIMIT)  # X is clipped at -LIMIT from below: it may be any number
+    X = abs(X)  # the sign of X is lost
+    X = -X  # X has the wrong sign
+    X = maximum(X, 0)  # negative X are cut off at 0
+    X = round(X)  # X is rounded to whole numbers
+    X = X.astype(float32).astype(float)  # X is rounded to float32
+    X = 1 + 0 * X  # X is missing, as if it was 1
+    X = X.sum() + 0 * X  # X is summed over everything, and each entry has its own
+    X = X.mean() + 0 * X  # X is averaged over everything, and each entry has its own
+    X = X[:1] + 0 * X  # the first of X is used for all, X[0] where X belongs
+    X = X[-1:] + 0 * X  # the last of X is used for all, X[-1] where X belongs
+    X = X[::-1]  # X is used in reverse order
+    X = X[..., :1] + 0 * X  # the first column of X is used for all columns
+    X = X.mean(axis=0) + 0 * X  # X is averaged over its first axis
+    X = X.mean(axis=-1, keepdims=True) + 0 * X  # X is averaged over its last axis
+    X = X.reshape(X.shape[1], X.shape[0], -1).swapaxes(0, 1)
+        # samples and rows of X are mixed up by a reshape: it is (S, B, ...)
+""" + "".join(
+    f"X = clip(X, -{a}, {b})  # X is clipped at -{a} and {b}: it may be any number\n"
+    for a, b in permutations(USUAL, 2)
+)  # of every array among the arguments, X
 OTHER_CALLS = {
     "exp": ("expm1", "sqrt", "log"),
     "log": ("log2", "log10", "log1p", "exp"),
@@ -153,13 +189,15 @@ def _others(node, said, names):
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         yield said(node.operand), f"{said(node.operand)} lacks its minus sign"
     elif isinstance(node, ast.Attribute) and node.attr == "T":
-        yield said(node.value), f"{said(node.value)} is not transposed"
+        a = said(node.value)
+        yield a, f"{a} is not transposed"
+        yield f"{a}.reshape({a}.T.shape)", f"{a} is reshaped, expected {a}.T: a reshape mixes up the entries"
     elif isinstance(node, ast.Subscript):
         yield said(node.value), f"{said(node.slice)} is missing after {said(node.value)}"
     elif isinstance(node, ast.Constant) and isinstance(node.value, int | float):
         c = said(node)
-        for new in (f"{2 * node.value:g}", f"{node.value / 2:g}", f"-{c}", "0"):
-            yield new, f"{new} is used where {c} belongs"
+        for new in (f"{2 * node.value:g}", f"{node.value / 2:g}", f"-{c}"):
+            yield new, f"{new} is used where {c} belongs" if new[0] != "-" else f"{c} has the wrong sign"
     elif isinstance(node, ast.Name):
         for other in names:
             if other != node.id and node.id not in NUMPY:
@@ -234,9 +272,11 @@ def _other_calls(node, said):
             new = f"exp({first}) + {small}" if function.id == "exp" else f"{function.id}({first} + {small})"
             yield new, f"{small} is added in {text}: that changes small values"
             if function.id == "exp" and first.startswith("-"):
+                of = f"exp({first[1:]})"
                 yield (
-                    f"1 / (exp({first[1:]}) + {small})",
-                    f"{small} is added to exp({first[1:]}), which is never 0: that changes small ones",
+                    f"1 / ({of} + {small})",
+                    f"{small} is added to {of}, which is never 0: that changes small ones",
                 )
+                yield f"1 / maximum({of}, {small})", f"{of} is cut off at {small}: it may be smaller"
         for scale, words in (("-", "has the wrong sign"), ("2 * ", "is doubled"), ("0.5 * ", "is halved")):
             yield f"{function.id}({scale}({first}){rest})", f"the argument of {text} {words}"

@@ -6,18 +6,19 @@ derivative walks back through the same functions in reverse. Begin with `models/
 
     arguments      refuse a bad argument in one sentence
     ops            the heart: every operation as a pair, forward and backward, in NumPy
+    backends       choose between ops and kernels
+    optimizers     SGD, RMSProp, Adam
     kernels        the operations that decide the speed, compiled with numba
-    backends       choose between the two
     distributions  latent families with their priors, likelihoods: sample, kl, log_prob, score
     estimators     the gradient of an expectation, for any latent family
     network        a stack of dense layers: initialize, forward, backward
     models         the VAE: one walk forward, one walk back
     gradcheck      which line of a backward pass is wrong, and how
-    optimizers     SGD, RMSProp, Adam
     data           MNIST, your own images, minibatches
     evaluation     the ELBO on a test set, -log p(x), active latents
     files          write a file whole or not at all
     plots          arrays in, Figure out
+    config         every setting of a run
     training       a run: settings, loop, checkpoint, resume
     cli            python -m minivae
 

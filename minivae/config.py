@@ -1,111 +1,101 @@
 """Every setting of a training run, in one frozen dataclass.
 
-The command line is made from these fields, a run folder's `config.json` holds them, and a checkpoint
-carries them along, so that whoever finds a run can repeat it.
+The options of `train` are made from its fields; `config.json` and the checkpoint hold their values.
 """
 
 import dataclasses
-from dataclasses import dataclass
+import json
+from functools import partial
 
-from . import arguments, backends, layers, optimizers
+from . import arguments, backends, network, optimizers
 from .data import PIXELS
 from .distributions import LIKELIHOODS
 from .estimators import ESTIMATORS, moving_average_baseline, named
+from .models import VAE
 from .ops import ACTIVATIONS
 
-EARLIER = {"estimator": "pathwise", "baseline": "none"}  # of runs from before there was a choice
 OPTIMIZERS = {
     "sgd": optimizers.SGD,
     "momentum": lambda lr, backend: optimizers.SGD(lr, momentum=0.9, backend=backend),
     "rmsprop": optimizers.RMSProp,
     "adam": optimizers.Adam,
 }
+EARLIER = {"estimator": "pathwise", "baseline": "none"}  # settings of runs from before they could be chosen
+BASELINES = ("none", "mean", "optimal", "leave-one-out", "moving-average")
+WITHOUT_BASELINE = tuple(n for n in ESTIMATORS if n != "leave-one-out" and not n.endswith("-baseline"))
 
 
-CROSSINGS = tuple(name for name in ESTIMATORS if "baseline" not in name and name != "leave-one-out")
-# --baseline -> the estimator's name; the moving average has a state, and no name
-BASELINES = {
-    "none": "score-function",
-    "mean": "score-function-mean-baseline",
-    "optimal": "score-function-optimal-baseline",
-    "leave-one-out": "leave-one-out",
-    "moving-average": None,
-}
+def option(default, text, check):
+    """A field of Config: its text for `--help`, and its choices or a function that checks it."""
+    return dataclasses.field(default=default, metadata={"help": text, "check": check})
 
 
-def option(default, text, choices=None):
-    """A field with the words that `--help` shows for it."""
-    return dataclasses.field(default=default, metadata={"help": text, "choices": choices})
+def _path(name, value):
+    if not isinstance(value, str | None):
+        raise TypeError(f"{name} must be the path of a file, got {arguments.describe(value)}")
+    return value
 
 
-@dataclass(frozen=True)
+COUNT, RATE = arguments.integer, partial(arguments.number, above=0)
+SEED, WEIGHT = partial(arguments.integer, at_least=0), partial(arguments.number, at_least=0)
+
+
+@dataclasses.dataclass(frozen=True)
 class Config:
-    """The defaults are the setting that the README's numbers belong to."""
+    """Every setting of a run. A bad one raises ValueError or TypeError with the name of its option."""
 
-    seed: int = option(0, "seed of the weights, the order, the pixels and the noise")
-    epochs: int = option(10, "passes over the training images")
-    batch_size: int = option(128, "images in a minibatch")
-    hidden: tuple = option((400,), "widths of the encoder's hidden layers, such as 400 or 200,200 or none")
-    latent: int = option(20, "latent dimensions L")
+    seed: int = option(0, "seed of everything random", SEED)
+    epochs: int = option(10, "passes over the training images", COUNT)
+    batch_size: int = option(128, "images in a minibatch", COUNT)
+    hidden: tuple = option((400,), "widths of the hidden layers: 400 or 200,200 or none", network.widths)
+    latent: int = option(20, "latent dimensions L", COUNT)
     activation: str = option("relu", "activation of the hidden layers", ACTIVATIONS)
     likelihood: str = option("bernoulli", "p(x|z)", tuple(LIKELIHOODS))
-    beta: float = option(1.0, "weight of the KL term; 1 is the ELBO")
-    samples: int = option(1, "samples S of z per image")
-    estimator: str = option("pathwise", "how the gradient crosses the sampling of z", CROSSINGS)
-    baseline: str = option("none", "what the score function's cost is compared with", tuple(BASELINES))
-    optimizer: str = option("adam", "the update rule; momentum is sgd with momentum 0.9", tuple(OPTIMIZERS))
-    lr: float = option(1e-3, "learning rate")
-    pixels: str | None = option(
-        None, "what becomes of a grey pixel; dynamic by default, grey for a gaussian likelihood", PIXELS
-    )
-    data: str | None = option(None, "images of your own: .npy or .npz, (N, D) or (N, h, w)")
-    backend: str = option("numba", "who computes: compiled kernels or plain NumPy", backends.BACKENDS)
+    beta: float = option(1.0, "weight of the KL term; 1 is the ELBO", WEIGHT)
+    samples: int = option(1, "samples S of z per image", COUNT)
+    estimator: str = option("pathwise", "gradient estimator for the sampling step", WITHOUT_BASELINE)
+    baseline: str = option("none", "baseline that is subtracted from the score function's cost", BASELINES)
+    optimizer: str = option("adam", "update rule; momentum is sgd with momentum 0.9", tuple(OPTIMIZERS))
+    lr: float = option(1e-3, "learning rate", RATE)
+    pixels: str | None = option(None, "use of grey pixels; default: dynamic; gaussian: grey", PIXELS)
+    data: str | None = option(None, "images of your own: .npy or .npz, (N, D) or (N, h, w)", _path)
+    backend: str = option("numba", "compiled kernels or plain NumPy", backends.BACKENDS)
 
     def __post_init__(self):
-        """Refuse what cannot be trained, by the name of the option."""
-        settled = {
-            "seed": arguments.integer("seed", self.seed, at_least=0),
-            "hidden": layers.widths("hidden", self.hidden),
-            "lr": arguments.number("lr", self.lr, above=0),
-            "beta": arguments.number("beta", self.beta, at_least=0),
-            "pixels": self.pixels or ("dynamic" if self.likelihood == "bernoulli" else "grey"),
-        }
-        for name in ("epochs", "batch_size", "latent", "samples"):
-            settled[name] = arguments.integer(name, getattr(self, name))
-        for name, value in settled.items():
-            object.__setattr__(self, name, value)  # frozen for everyone else
+        if self.pixels is None:
+            object.__setattr__(self, "pixels", "dynamic" if self.likelihood == "bernoulli" else "grey")
         for field in dataclasses.fields(self):
-            if field.metadata["choices"]:
-                arguments.one_of(field.name, getattr(self, field.name), field.metadata["choices"])
+            check = field.metadata["check"]
+            check = check if callable(check) else partial(arguments.one_of, choices=check)
+            object.__setattr__(self, field.name, check(field.name, getattr(self, field.name)))
         if self.baseline != "none" and self.estimator != "score-function":
-            raise ValueError(
-                f"baseline {self.baseline} is for estimator score-function, not {self.estimator}"
-            )
+            raise ValueError(f"baseline {self.baseline} needs estimator score-function, not {self.estimator}")
         if self.baseline == "leave-one-out" and self.samples < 2:
-            raise ValueError(
-                "baseline leave-one-out needs samples of at least 2: the others are the baseline"
-            )
-        if self.data is not None and not isinstance(self.data, str):
-            raise TypeError(f"data must be the path of a file, got {arguments.describe(self.data)}")
+            raise ValueError("baseline leave-one-out needs samples of at least 2")
+
+    def build_model(self, data_dim, seed=0):
+        """The VAE of these settings, for images of `data_dim` pixels."""
+        given = self.latent, self.hidden, self.activation, self.likelihood, self.backend
+        return VAE(data_dim, *given, seed=seed)
 
     def build_estimator(self, rng):
-        """How `loss_and_grads` is to cross the sampling of z; `rng` serves those that draw for themselves."""
-        if self.estimator == "pathwise":
-            return None
+        """The estimator for `loss_and_grads`; `rng` is for those that draw noise of their own."""
         if self.baseline == "moving-average":
             return moving_average_baseline()
-        name = BASELINES[self.baseline] if self.estimator == "score-function" else self.estimator
-        return named(name, rng, self.beta)
-
-    def as_dict(self):
-        """Plain values, as JSON holds them."""
-        return dataclasses.asdict(self) | {"hidden": list(self.hidden)}
+        names = {"none": self.estimator, "leave-one-out": "leave-one-out"}
+        name = names.get(self.baseline, f"score-function-{self.baseline}-baseline")
+        return None if name == "pathwise" else named(name, rng, self.beta)
 
     @classmethod
-    def from_dict(cls, values):
-        """The inverse of `as_dict`; refuses missing and unknown names."""
-        values = EARLIER | values if isinstance(values, dict) else values
-        expected = [field.name for field in dataclasses.fields(cls)]
-        if not isinstance(values, dict) or sorted(values) != sorted(expected):
-            raise ValueError(f"a config must have exactly the entries {', '.join(expected)}")
-        return cls(**values)
+    def from_json(cls, text, path):
+        """The settings in a text that was read from `path`, in the checkpoint or in config.json."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        try:
+            values = json.loads(text)
+            values = EARLIER | values if isinstance(values, dict) else {}
+            values.pop("minivae", None)  # the mark of config.json
+            if sorted(values) != sorted(names):
+                raise ValueError(f"a config must have exactly the entries {', '.join(names)}")
+            return cls(**values)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ValueError(f"{path} holds no config that can be used: {error}") from None

@@ -1,73 +1,159 @@
-"""Write a file whole or not at all, and never over one that is somebody else's.
+"""Write files, checkpoints and folders whole or not at all, and replace only what minivae has written.
 
-A file is written beside its place and renamed into it, so that a crash or a full disk leaves the old one as
-it was. Everything that minivae writes carries its mark near the beginning (a PNG's metadata, the first entry
-of a JSON or npz file, the header of the metrics), and a file without the mark is never replaced.
+Everything is written under a temporary name beside its place and then moved there in one step: a crash or a
+full disk leaves the old file as it was. Everything that minivae writes carries its mark near the beginning.
 """
 
-import csv
+import errno
 import io
 import os
+import re
+import secrets
+import shutil
+import stat
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
-HEAD = 1024  # bytes from the start in which a mark must stand
-# (how the file begins, what stands in its head): JSON, JSON of a benchmark, metrics, records, npz, PNG
-MARKS = (
-    (b'{\n  "minivae":', b""),
-    (b'{\n "written by": "minivae', b""),
-    (b"epoch,train_loss,train_nll,train_kl,test_loss,test_nll,test_kl,seconds\n", b""),
-    (b"minivae,", b""),
-    (b"PK", b"minivae.npy"),
-    (b"\x89PNG", b"Software\0minivae"),
+import numpy as np
+
+FORMAT = 1  # of a checkpoint
+HEAD = 1024  # the mark is in this many bytes from the start
+MARKS = (  # of config.json, the lab's numbers as JSON, metrics.csv, the lab's as CSV, checkpoints, pictures
+    rb'\{\n  "minivae":|\{\n "written by": "minivae',
+    rb"epoch,train_loss,train_nll,train_kl,test_loss,test_nll,test_kl,seconds\n|minivae,",
+    rb"PK.*minivae\.npy|\x89PNG.*Software\0minivae",
 )
 
 
 def is_ours(path):
-    """Whether a file at `path` carries the mark."""
+    """Whether `path` is a regular file, not a link to one, that carries the mark."""
     if not os.path.isfile(path) or os.path.islink(path):
         return False
     with open(path, "rb") as file:
-        head = file.read(HEAD)
-    return any(head.startswith(start) and mark in head for start, mark in MARKS)
+        return re.match(b"|".join(MARKS), file.read(HEAD), re.DOTALL) is not None
 
 
 def require_ours(path):
-    """Refuse to write where something stands that minivae did not write."""
+    """Refuse to replace anything that minivae did not write."""
     if os.path.lexists(path) and not is_ours(path):
         raise ValueError(f"{path} exists and was not written by minivae; move it away or choose another name")
 
 
+def temporary(folder):
+    """A name in `folder` that cannot be guessed."""
+    return Path(folder, f".minivae-{secrets.token_hex(8)}")
+
+
 def write(path, data):
-    """Put bytes at `path` in one step: all of them, or the old content stays and ValueError says why."""
+    """Put bytes at `path` in one step, with the permissions of the file they replace.
+
+    Raises ValueError, and leaves the old file as it was, if they cannot all be written.
+    """
     path = Path(path)
     require_ours(path)
-    partial = path.with_name(f".{path.name}.part")
+    partial = temporary(path.parent)
     try:
-        with open(partial, "wb") as file:
+        with open(partial, "xb") as file:  # exclusive: follows no link and replaces nothing
+            if path.exists():
+                os.chmod(partial, stat.S_IMODE(path.stat().st_mode))
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
     except OSError as error:
-        _remove(partial)
-        raise ValueError(f"{path} cannot be written: {error.strerror}; what stood there stands") from None
-    except BaseException:
-        _remove(partial)
-        raise
+        raise ValueError(f"{path} cannot be written: {error.strerror}") from None
+    finally:
+        with suppress(OSError):  # gone if it has replaced the old file
+            os.unlink(partial)
 
 
-def to_csv(records):
-    """The bytes of a CSV with a line for each dictionary; its first column, `minivae`, is the mark."""
-    records = list(records)
-    columns = ["minivae", *dict.fromkeys(key for record in records for key in record)]
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({"minivae": "variance", **record} for record in records)
-    return text.getvalue().encode()
+# ------------------------------------------------------------------------------ checkpoints
 
 
-def _remove(partial):
-    with suppress(OSError):
-        partial.unlink(missing_ok=True)
+def save_arrays(path, arrays):
+    """Write named arrays as one .npz, which holds a checksum of each."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **{"minivae": np.array(FORMAT), **arrays})  # the mark comes first
+    write(path, buffer.getvalue())
+
+
+def load_arrays(path):
+    """Read them back -> dictionary. Raises ValueError for a file that is missing, damaged, or not ours."""
+    try:
+        with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as archive:
+            arrays = {name: np.asarray(archive[name]) for name in archive.files}
+        version = arrays.pop("minivae").tolist()
+    except OSError as error:
+        raise ValueError(f"checkpoint {path} cannot be read: {error.strerror}") from None
+    except Exception as error:  # a damaged zip fails in many ways
+        reason = "is damaged" if is_ours(path) else "is not a minivae checkpoint"
+        raise ValueError(f"checkpoint {path} {reason}: {error}") from None
+    if version != FORMAT:
+        raise ValueError(f"checkpoint {path} has format {version}, this minivae reads format {FORMAT}")
+    return arrays
+
+
+def entry(arrays, name, like):
+    """One of them: finite, of the type of `like`, and of its shape, except that an empty `like` may grow."""
+    saved = arrays.get(name, np.array(None))
+    grown = like.shape[:1] == (0,) and saved.ndim == like.ndim
+    fits = saved.shape[grown:] == like.shape[grown:]
+    fits = fits and (saved.dtype == like.dtype or saved.dtype.kind == like.dtype.kind == "U")
+    if not fits or (like.dtype.kind != "U" and not np.isfinite(saved).all()):
+        wanted = f"{name}, finite, of shape {like.shape} and type {like.dtype}"
+        raise ValueError(f"the checkpoint must hold {wanted}; it holds {saved.dtype} {saved.shape}")
+    return saved
+
+
+# ------------------------------------------------------------------------------ folders
+
+
+def new_folder(save, out, overwrite, names):
+    """Make a folder that `save(folder)` fills: `out`, or by default the next number under runs/ -> Path.
+
+    It appears complete or not at all. One that exists is replaced if `overwrite` is given and it holds only
+    files of these names that minivae wrote.
+    """
+    folder = Path("runs/1" if out is None else out)
+    exists = out is not None and os.path.lexists(folder)
+    if exists and (folder.is_symlink() or not folder.is_dir()):
+        raise ValueError(f"--out {folder} is a file or a link, expected a folder")
+    if exists and not overwrite:
+        raise ValueError(f"--out {folder} already exists; add --overwrite to replace the run that it holds")
+    new, old = temporary(folder.parent), temporary(folder.parent)
+    try:
+        new.mkdir(parents=True)
+        save(new)
+        if exists:
+            _require_only(folder, names)
+            shutil.copymode(folder, new)
+            folder.rename(old)
+        folder = _next_number(new) if out is None else new.rename(folder)
+    except OSError as error:
+        raise ValueError(f"--out {folder} cannot be made: {error.strerror}") from None
+    finally:
+        shutil.rmtree(new, ignore_errors=True)  # gone if it has become the folder
+        if old.exists() and not os.path.lexists(folder):
+            old.rename(folder)
+    if exists:
+        shutil.rmtree(old)
+    return folder
+
+
+def _require_only(folder, names):
+    for path in sorted(folder.iterdir()):
+        left_by_a_kill = re.fullmatch(r"\.minivae-[0-9a-f]{16}", path.name)
+        if not left_by_a_kill and not (path.name in names and is_ours(path)):
+            raise ValueError(f"--out {folder} holds {path.name}, which is not a run's; choose another folder")
+
+
+def _next_number(new):
+    """Rename a folder to the next free number -> Path. A rename never replaces a folder that holds files."""
+    taken = [int(path.name) for path in new.parent.iterdir() if path.name.isdecimal()]
+    for number in count(max(taken, default=0) + 1):
+        try:
+            return new.rename(new.with_name(str(number)))
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise

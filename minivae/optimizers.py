@@ -34,95 +34,102 @@ def adam_update(param, grad, m, v, t, lr, beta1, beta2, eps):
 
 
 class Optimizer:
-    """What all three share: check, make the remembered arrays on the first step, update in place."""
+    """What all three share: check, make the remembered arrays on the first step, update in place.
 
-    remembers = ()
+    Each names its recurrence, what `state` holds of each parameter, and the settings that follow the arrays.
+    """
 
     def __init__(self, lr, backend):
         self.lr = arguments.number("lr", lr, above=0)
+        self.backend = arguments.one_of("backend", backend, backends.BACKENDS)
         self.t = 0
         self.state = {}
-        arguments.one_of("backend", backend, backends.BACKENDS)
-        self.backend = backend
-        self._table = None  # where the kernels find the arrays, from one step to the next
+        self._held, self._table = [], None  # the arrays of the last step, and where the kernels find them
 
     def __getstate__(self):
-        """A copy's arrays stand elsewhere."""
-        return self.__dict__ | {"_table": None}
+        """A copy's arrays are other arrays."""
+        return self.__dict__ | {"_held": [], "_table": None}
 
     def step(self, params, grads):
-        """Update every array of `params` in place by the same key of `grads`."""
-        rows = []
+        """Update every array of `params` in place by the same key of `grads`.
+
+        All is checked before anything is written. ValueError (TypeError for a wrong type) if a gradient is
+        missing or unlike its parameter, a parameter is read-only, or `state` belongs to other parameters.
+        """
+        rows, state = [], dict(self.state)
         for name, param in params.items():
-            if not isinstance(param, np.ndarray):
-                raise TypeError(f"params[{name!r}] must be a NumPy array, got {arguments.describe(param)}")
             if name not in grads:
                 raise ValueError(f"grads has no entry for the parameter {name!r}")
-            grad = grads[name]
-            if not isinstance(grad, np.ndarray) or grad.shape != param.shape:
-                arguments.shape(f"grads[{name!r}]", grad, param.shape)
-            if grad.dtype != param.dtype:
-                raise TypeError(f"grads[{name!r}] must be {param.dtype}, got {grad.dtype}")
-            rows.append((param, grad, *self._memory(name, param)))
+            row = [param, grads[name]]
+            for kind in self.remembers:
+                key = f"{kind}/{name}"
+                if key not in state:
+                    state[key] = np.zeros(np.shape(param), getattr(param, "dtype", None))
+                row.append(state[key])
+            rows.append(row)
+        if not self._known(rows):
+            for name, (param, grad, *own) in zip(params, rows, strict=True):
+                for array in own:
+                    if np.shape(array) != np.shape(param):
+                        raise ValueError(
+                            f"the optimizer's state belongs to other parameters: params[{name!r}] is "
+                            f"{arguments.describe(param)}, its state is {arguments.describe(array)}; "
+                            "make a new optimizer"
+                        )
+                arguments.updatable(param, grad, *own, name=name)
+            self._held, self._table = [(param, *own) for param, _, *own in rows], None
+        self.state = state
         self.t += 1
-        self._update(rows)
-
-    def _memory(self, name, param):
-        """The arrays that are remembered of one parameter."""
-        for kind in self.remembers:
-            key = f"{kind}/{name}"
-            if key not in self.state:
-                self.state[key] = np.zeros_like(param)
-            yield self.state[key]
-
-    def _apply(self, recurrence, rows, *settings):
-        """One recurrence for every parameter; the kernels take them all in one launch."""
-        if self.backend == "numpy":
+        recurrence, settings = type(self).recurrence, [getattr(self, name) for name in self.settings]
+        if self.backend == "numba":  # all parameters in one launch
+            self._table = self._table or backends.namespace("numba").Table(rows)
+            self._table.update(recurrence, rows, *settings)
+        else:
             for row in rows:
-                globals()[recurrence](*row, *settings)
-        elif rows:
-            kernels = backends.namespace("numba")
-            self._table = self._table.renewed(rows) if self._table else kernels.Table(rows)
-            getattr(kernels, recurrence + "s")(self._table, *settings)
+                recurrence(*row, *settings)
+
+    def _known(self, rows):
+        """Whether these are the arrays of the last step, unchanged, with gradients that fit."""
+        if len(rows) != len(self._held):
+            return False
+        for (param, grad, *own), held in zip(rows, self._held, strict=True):
+            like = param.shape, param.dtype
+            if type(grad) is not np.ndarray or (grad.shape, grad.dtype) != like:
+                return False
+            for array, last in zip((param, *own), held, strict=True):
+                if array is not last or (array.shape, array.dtype) != like or not array.flags.writeable:
+                    return False
+        return True
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent, with momentum if asked: p = p - lr v, v = momentum v + g."""
+    """Stochastic gradient descent, with momentum if wanted: p = p - lr v, v = momentum v + g."""
 
-    remembers = ("velocity",)
+    recurrence, remembers, settings = sgd_update, ("velocity",), ("lr", "momentum")
 
     def __init__(self, lr=1e-3, momentum=0.0, backend="numba"):
         super().__init__(lr, backend)
         self.momentum = arguments.number("momentum", momentum, at_least=0, below=1)
 
-    def _update(self, rows):
-        self._apply("sgd_update", rows, self.lr, self.momentum)
-
 
 class RMSProp(Optimizer):
     """Divide by a running root mean square of the gradient."""
 
-    remembers = ("square",)
+    recurrence, remembers, settings = rmsprop_update, ("square",), ("lr", "rho", "eps")
 
     def __init__(self, lr=1e-3, rho=0.9, eps=1e-8, backend="numba"):
         super().__init__(lr, backend)
         self.rho = arguments.number("rho", rho, at_least=0, below=1)
         self.eps = arguments.number("eps", eps, at_least=0)
 
-    def _update(self, rows):
-        self._apply("rmsprop_update", rows, self.lr, self.rho, self.eps)
-
 
 class Adam(Optimizer):
     """Momentum and root mean square together, each corrected for its start at zero."""
 
-    remembers = ("m", "v")
+    recurrence, remembers, settings = adam_update, ("m", "v"), ("t", "lr", "beta1", "beta2", "eps")
 
     def __init__(self, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, backend="numba"):
         super().__init__(lr, backend)
         self.beta1 = arguments.number("beta1", beta1, at_least=0, below=1)
         self.beta2 = arguments.number("beta2", beta2, at_least=0, below=1)
         self.eps = arguments.number("eps", eps, at_least=0)
-
-    def _update(self, rows):
-        self._apply("adam_update", rows, self.t, self.lr, self.beta1, self.beta2, self.eps)

@@ -128,7 +128,7 @@ def test_no_false_alarm_in_either_type(dtype, backend, ops, rng):
 
 
 def test_the_power_that_is_stated(rng):
-    """A variance wrong by 4 % in a latent, a mean by 3 % of a standard deviation, a KL by 2.5 %: each time."""
+    """A variance wrong by 4 % in a latent, a mean by 3 % of a std, a KL by 2.5 %: each time."""
     stretch, shift = np.array([1, 1, np.sqrt(1.04), 1]), np.array([0, 0, 0, 0.03])
     wide, moved = SAMPLER(lambda eps: stretch * eps), SAMPLER(lambda eps: eps + shift)
     for _ in range(10):

@@ -71,11 +71,18 @@ def counts(a, b):
     return y(a, b), z(a, b) + _kept["sum"]
 
 
+def reuses(a, b):
+    """Returns the same array in every call."""
+    kept = _kept.setdefault(a.shape, np.empty_like(a))
+    kept[...] = y(a, b)
+    return kept, z(a, b)
+
+
 # what a learner may return -> a part of the sentence
 CAUSES = {
     "a is made positive": lambda a, b: (b[:, None] * a * a, z(a, b)),
     "1e-6 is added": lambda a, b: (y(a, b), z(a + np.log1p(1e-6 * np.exp(-a)), b)),
-    "y and z are swapped": lambda a, b: right(a, b)[::-1],
+    "y is what z should be: are they swapped?": lambda a, b: right(a, b)[::-1],
     "y is zero everywhere": lambda a, b: (0 * a, z(a, b)),
     "y is exactly minus what it should be": lambda a, b: (-y(a, b), z(a, b)),
     "z: the term b is missing": lambda a, b: (y(a, b), z(a, b) - b),
@@ -91,6 +98,7 @@ CAUSES = {
     "y is of type list": lambda a, b: (list(y(a, b)), z(a, b)),
     "y is float32 for arguments of float64": lambda a, b: (y(a, b).astype("f4"), z(a, b)),
     "changes its argument b": writes,
+    "overwrites what an earlier call returned": reuses,
     "another answer when it is called again": lambda a, b: (y(a, b), _noise.normal(size=len(b))),
     "keeps something from the call before": counts,
     "scaled stops with ZeroDivisionError": lambda a, b: 1 / 0,

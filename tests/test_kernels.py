@@ -5,9 +5,10 @@ import inspect
 import numpy as np
 import oracles
 import pytest
-from checks import agree
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles import agree
+from test_threads import python
 
 from minivae import kernels, ops, optimizers
 
@@ -17,43 +18,37 @@ SIZES = st.integers(0, 130)
 FLOATS = st.sampled_from([np.float32, np.float64])
 
 
-KINDS = ["plain", "transposed", "reversed", "strided", "repeated", "constant", "unaligned", "readonly"]
+VIEWS = {  # (m, n) arrays made from r, which draws an array
+    "plain": lambda r, m, n: r(m, n),
+    "transposed": lambda r, m, n: r(n, m).T,
+    "reversed": lambda r, m, n: r(m, n)[::-1, ::-1],
+    "strided": lambda r, m, n: r(2 * m, 3 * n)[::2, ::3],
+    "repeated, read-only": lambda r, m, n: np.broadcast_to(r(1, n), (m, n)),
+    "constant": lambda r, m, n: np.broadcast_to(r(1, 1), (m, n)),
+    "unaligned": lambda r, m, n: np.frombuffer(b"0" + r(m, n).tobytes() + b"0", r(0).dtype, m * n, 1).reshape(
+        m, n
+    ),
+}
 
 
 @st.composite
 def matrices(draw, rows, columns, dtype):
-    """A (rows, columns) array that is a view: transposed, reversed, strided, repeated, or off alignment."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    kind = draw(st.sampled_from(KINDS))
-    if kind == "transposed":
-        return rng.standard_normal((columns, rows)).astype(dtype).T
-    if kind == "reversed":
-        return rng.standard_normal((rows, columns)).astype(dtype)[::-1, ::-1]
-    if kind == "strided":
-        return rng.standard_normal((2 * rows, 3 * columns)).astype(dtype)[::2, ::3]
-    if kind == "repeated":
-        return np.broadcast_to(rng.standard_normal((1, columns)).astype(dtype), (rows, columns))
-    if kind == "constant":
-        return np.broadcast_to(dtype(rng.standard_normal()), (rows, columns))
-    a = rng.standard_normal((rows, columns)).astype(dtype)
-    if kind == "unaligned":
-        shifted = np.empty(a.nbytes + 1, np.uint8)[1:].view(dtype).reshape(a.shape)
-        shifted[...] = a
-        return shifted
-    a.flags.writeable = kind != "readonly"
-    return a
+    rng, view = np.random.default_rng(draw(st.integers(0, 2**32))), draw(st.sampled_from(list(VIEWS)))
+    return VIEWS[view](lambda *shape: rng.standard_normal(shape).astype(dtype), rows, columns)
+
+
+def check_product(got, a, b):
+    """Within 2 k eps of the float64 product, by the entries' absolute sums (Higham 2002, equation 3.13)."""
+    a64, b64 = a.astype(np.float64), b.astype(np.float64)
+    assert (got.dtype, got.shape) == (a.dtype, (len(a), b.shape[1]))
+    bound = 2 * len(b) * np.finfo(a.dtype).eps * (np.abs(a64) @ np.abs(b64))
+    assert np.all(np.abs(got - a64 @ b64) <= bound)
 
 
 @given(st.data(), SIZES, SIZES, SIZES, FLOATS)
 def test_matmul(data, m, k, n, dtype):
-    """Within 2 k eps of the float64 product, by the entries' absolute sums (Higham 2002, equation 3.13)."""
     a, b = data.draw(matrices(m, k, dtype)), data.draw(matrices(k, n, dtype))
-    exact = a.astype(np.float64) @ b.astype(np.float64)
-    bound = 2 * k * np.finfo(dtype).eps * (np.abs(a.astype(np.float64)) @ np.abs(b.astype(np.float64)))
-    got = kernels.matmul(a, b)
-    assert got.dtype == dtype
-    assert got.shape == (m, n)
-    assert np.all(np.abs(got - exact) <= bound)
+    check_product(kernels.matmul(a, b), a, b)
 
 
 @given(st.data(), st.integers(1, 20), SIZES, st.integers(1, 20), FLOATS)
@@ -77,37 +72,27 @@ def test_matmul_keeps_nan_and_infinity(value):
     np.testing.assert_array_equal(kernels.matmul(a, b), want)
 
 
-@pytest.mark.parametrize(
-    ("call", "error", "message"),
-    [
-        (lambda f: kernels.matmul(f(2, 3), f(2, 3)), ValueError, "share their inner size"),
-        (lambda f: kernels.matmul(f(3), f(3, 2)), ValueError, r"a must have shape \(m, k\)"),
-        (
-            lambda f: kernels.matmul(f(2, 3), f(3, 2).astype(np.float32)),
-            TypeError,
-            "both be float32 or both float64",
-        ),
-        (lambda f: kernels.matmul(f(2, 3).astype(int), f(3, 2).astype(int)), TypeError, "float32"),
-        (lambda f: kernels.matmul(f(2, 3), f(3, 2), out=f(2, 3)), ValueError, "out must have shape"),
-        (
-            lambda f: kernels.matmul(f(2, 2), f(2, 2), out=f(2, 2).astype(np.float32)),
-            TypeError,
-            "out must be float64",
-        ),
-        (lambda f: kernels.matmul([[1.0]], f(1, 1)), TypeError, "a must be a NumPy array"),
-        (lambda f: kernels.set_threads(0), ValueError, "threads must be an integer of at least 1"),
-        (lambda f: kernels.set_threads(10_000), ValueError, "threads must be at most"),
-        (
-            lambda f: kernels.adam_update(f(3, 2).T, f(2, 3), f(2, 3), f(2, 3), 1, 1, 0, 0, 0),
-            ValueError,
-            "contiguous",
-        ),
-        (lambda f: kernels.gaussian_kl(f(2, 3), f(2, 3).astype(np.float32)), TypeError, "one type"),
-    ],
-)
-def test_bad_operands(call, error, message):
-    with pytest.raises(error, match=message):
-        call(lambda *shape: np.ones(shape))
+F4, F8 = np.ones((2, 3), np.float32), np.ones((2, 3))
+BAD = {  # operands of matmul, and what must be said
+    r"b must have shape \(3, N\), got an array of shape \(2, 3\)": (F8, F8),
+    r"a must have shape \(M, K\), got an array of shape \(3,\)": (F8[0], F8.T),
+    "must all be float32 or all float64, got b": (F4, F8.T),
+    "must all be float32 or all float64, got a": (F8.astype(int), F8.T.astype(int)),
+    r"out must have shape \(2, 2\)": (F8, F8.T, F8),
+    "out is read-only": (F8, F8.T, np.broadcast_to(1.0, (2, 2))),
+    "got out as an array": (F4, F4.T, np.ones((2, 2))),
+    "a must be a NumPy array of shape": ([[1.0, 2.0, 3.0]], F8.T),
+}
+
+
+@pytest.mark.parametrize("message", list(BAD))
+def test_bad_operands(message):
+    oracles.refused(message, kernels.matmul, *BAD[message])
+
+
+@pytest.mark.parametrize(("n", "message"), [(0, "an integer of at least 1"), (10_000, "at most")])
+def test_bad_number_of_threads(n, message):
+    oracles.refused(f"threads must be {message}", kernels.set_threads, n)
 
 
 def test_matmul_into_its_own_operand():
@@ -121,80 +106,48 @@ def test_matmul_into_its_own_operand():
 def test_every_operation_has_a_twin():
     """Same names, same parameters in the same order, same defaults."""
     for name, function in inspect.getmembers(ops, inspect.isfunction):
-        twin = getattr(kernels, name)
-        assert inspect.signature(twin) == inspect.signature(function), name
+        if not name.startswith("_") and function.__module__ == ops.__name__:
+            assert inspect.signature(getattr(kernels, name)) == inspect.signature(function), name
+            assert name in kernels.__all__
     for name in ("sgd_update", "rmsprop_update", "adam_update"):
         assert inspect.signature(getattr(kernels, name)) == inspect.signature(getattr(optimizers, name)), name
 
 
-@given(st.data(), st.integers(1, 40), st.integers(1, 40), st.sampled_from([None, 1, 3]), FLOATS)
+@given(st.data(), st.integers(0, 40), st.integers(0, 40), st.sampled_from([None, 1, 3]), FLOATS)
 def test_twins_agree(data, B, n, S, dtype):
-    """Every operation on both backends, over shapes, strides and types: equal to rounding."""
+    """Every compiled operation on both backends, over shapes, strides and types: equal to rounding."""
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
 
     def one(*shape):
         return rng.standard_normal(shape).astype(dtype)
 
     more = (B, n) if S is None else (S, B, n)
-    a, c = data.draw(matrices(B, n, dtype)), data.draw(matrices(B, n, dtype))
-    z, dz, per_z, per_x = one(*more), one(*more)[..., ::-1], one(*more[:-1]), one(B)
+    x, logits, dnll = data.draw(matrices(B, n, dtype)), one(*more)[..., ::-1], one(*more[:-1])
     W, b = data.draw(matrices(n, 7, dtype)), one(14)[::2]
-    calls = [
-        ("gaussian_sample", a, c, z),
-        ("gaussian_sample_backward", dz, a, c, z),
-        ("gaussian_kl", a, c),
-        ("gaussian_kl_backward", per_x, a, c),
-        ("gaussian_log_prob", z, a, c),
-        ("gaussian_score", z, a, c),
-        ("bernoulli_nll", z, a),
-        ("bernoulli_nll_backward", per_z, z, a),
-        ("gaussian_nll", z, b[:1], a),
-        # every entry its own logvar: a sum over all of them may cancel, and then rounding is all that is left
-        ("gaussian_nll_backward", per_z, z, np.broadcast_to(b[:1], z.shape), a),
-        *(("activation_forward", a, activation) for activation in ops.ACTIVATIONS),
-        *(("activation_backward", a, c, activation) for activation in ops.ACTIVATIONS),
-    ]
     tolerance = 200 * np.finfo(dtype).eps
-    for name, *args in calls:
-        want, got = getattr(ops, name)(*args), getattr(kernels, name)(*args)
-        for i, (g, w) in enumerate(
-            zip(*((r if isinstance(r, tuple) else (r,)) for r in (got, want)), strict=True)
-        ):
-            assert g.dtype == dtype, name
-            agree(f"{name}[{i}]", g, w, tolerance)
+    agree("nll", kernels.bernoulli_nll(logits, x), ops.bernoulli_nll(logits, x), tolerance)
+    want = ops.bernoulli_nll_backward(dnll, logits, x)
+    agree("dlogits", kernels.bernoulli_nll_backward(dnll, logits, x), want, tolerance)
     for activation in ops.ACTIVATIONS:
-        (y, cache), (y2, cache2) = (o.dense_forward(a, W, b, activation) for o in (ops, kernels))
+        (y, cache), (y2, cache2) = (o.dense_forward(x, W, b, activation) for o in (ops, kernels))
+        assert y2.dtype == dtype
         agree(f"dense {activation}", y2, y, tolerance)
         dy = one(*y.shape)
         # from the same y: a relu whose a is within rounding of zero may fall on either side
-        for g, w in zip(
-            kernels.dense_backward(dy, (*cache2[:2], *cache[2:])), ops.dense_backward(dy, cache), strict=True
-        ):
+        got, want = kernels.dense_backward(dy, (*cache2[:2], *cache[2:])), ops.dense_backward(dy, cache)
+        for g, w in zip(got, want, strict=True):
             agree(f"dense_backward {activation}", g, w, tolerance)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_same_bits_on_any_number_of_threads(dtype):
-    """A step at MNIST's size on one thread and on all: every array equal to the last bit."""
-    from minivae import VAE, Adam
-
-    rng = np.random.default_rng(3)
-    x, eps = rng.random((128, 784)).astype(dtype), rng.standard_normal((128, 20)).astype(dtype)
-
-    def three_steps(threads):
-        kernels.set_threads(threads)
-        model, adam = VAE(dtype=dtype), Adam()
-        for _ in range(3):
-            terms, grads = model.loss_and_grads(x, eps)
-            adam.step(model.params, grads)
-        return [*terms, *model.params.values()]
-
-    most = kernels.get_threads()
-    try:
-        for one, many in zip(three_steps(1), three_steps(most), strict=True):
-            np.testing.assert_array_equal(one, many)
-    finally:
-        kernels.set_threads(most)
+@pytest.mark.parametrize("sizes", [(13, 1100, 50), (13, 2500, 3), (70, 1025, 61)])
+def test_a_long_sum_into_ragged_tiles(sizes, dtype):
+    """A sum longer than a packed panel goes on from what is in out, also where a tile reaches beyond out."""
+    m, k, n = sizes
+    a, b = np.random.default_rng(5).standard_normal((2, 2500, 70)).astype(dtype)
+    a, b = a[:k, :m].T, b[:k, :n]
+    check_product(kernels.matmul(a, b), a, b)
+    check_product(kernels.matmul(b.T, a.T), b.T, a.T)
 
 
 @pytest.mark.parametrize("sizes", [(6, 9, 5), (1, 1, 1), (70, 130, 65), (3, 0, 2)])
@@ -217,9 +170,110 @@ def test_long_rows_are_summed_in_double_precision():
     """A million equal terms: in single precision the sum would be off by parts in ten thousand."""
     zero = np.zeros((1, 1_000_000), np.float32)
     agree("bernoulli", kernels.bernoulli_nll(zero, zero), [1e6 * np.log(2)], 5e-7)
-    agree(
-        "gaussian",
-        kernels.gaussian_nll(zero, np.zeros(1, np.float32), zero),
-        [0.5e6 * np.log(2 * np.pi)],
-        5e-7,
-    )
+
+
+FUZZ = """
+import sys
+import numpy as np
+from minivae import arguments, kernels, ops, optimizers
+rng = np.random.default_rng(int(sys.argv[1]))
+TYPES = (np.float32,) * 8 + (np.float64,) * 3 + (np.float16, np.int64, np.complex128, ">f4")
+
+def array(shape, dtype):
+    "An array of about this shape and type, at times read-only, strided or unaligned, or a list."
+    shape, odd = list(shape), rng.random(5)
+    if odd[0] < 0.15 and shape:
+        shape[rng.integers(len(shape))] = rng.integers(0, 9)
+    if odd[1] < 0.08:
+        shape = (shape[::-1], shape[::-1], shape[1:], [2, *shape])[int(50 * odd[1])]
+    dtype = TYPES[rng.integers(len(TYPES))] if odd[2] < 0.08 else dtype
+    a = np.array(rng.random([2 * n for n in shape])).astype(dtype)[tuple(slice(None, None, 2) for _ in shape)]
+    kind = rng.integers(12)
+    if kind == 0:
+        return np.broadcast_to(a[:1], a.shape) if shape else a
+    if kind == 1:
+        return a
+    if kind == 2:
+        return np.asfortranarray(a)
+    if kind == 3:
+        return np.frombuffer(bytearray(1) + a.tobytes() + bytearray(1), a.dtype, a.size, 1).reshape(shape)
+    a = np.ascontiguousarray(a).reshape(shape)
+    a.flags.writeable = kind != 4
+    return a.tolist() if kind == 5 and odd[3] < 0.1 else a
+
+def run(function, args):
+    try:
+        result = function(*args)
+    except (ValueError, TypeError, AttributeError, IndexError, np.exceptions.DTypePromotionError) as error:
+        return error
+    return [r for r in (result if isinstance(result, tuple) else (result,)) if isinstance(r, np.ndarray)]
+
+def checked(recurrence):
+    def update(*args):
+        arguments.updatable(*[a for a in args if not isinstance(a, (int, float))])
+        recurrence(*args)
+    return update
+
+def clone(value):
+    if not isinstance(value, np.ndarray):
+        return value
+    copy = value.copy(order="K")
+    copy.flags.writeable = value.flags.writeable
+    return copy
+
+right = 0
+for trial in range(int(sys.argv[2])):
+    B, I, O, S = rng.integers(1, 20, 4)
+    d = TYPES[rng.integers(9)]
+    act = str(rng.choice([*ops.ACTIVATIONS, "swish"], p=[0.19] * 5 + [0.05]))
+    lead = (B, I) if S % 2 else (S, B, I)
+    name = str(rng.choice(["dense_forward", "dense_backward", "bernoulli_nll", "bernoulli_nll_backward",
+                           "sgd_update", "rmsprop_update", "adam_update", "matmul"]))
+    if name == "dense_forward":
+        args = [array((B, I), d), array((I, O), d), array((O,), d), act]
+    elif name == "dense_backward":
+        args = [array((B, O), d), (array((B, I), d), array((I, O), d), array((B, O), d), act), bool(S % 2)]
+    elif name.startswith("bernoulli"):
+        args = [array(lead, d), array((B, I), d)]
+        args = [array(lead[:-1], d), *args] if name.endswith("backward") else args
+    elif name == "matmul":
+        args = [array((B, I), d), array((I, O), d), array((B, O), d) if S % 3 else None]
+    else:
+        shape = (B, I) if S % 2 else (B,)
+        args = [array(shape, d) for _ in range(4 if name == "adam_update" else 3)]
+        if rng.random() < 0.1:
+            args[1] = args[0]
+        settings = {"sgd_update": [0.1, 0.9], "rmsprop_update": [0.1, 0.9, 1e-3]}
+        args += settings.get(name, [3, 0.1, 0.9, 0.99, 1e-3])
+    copies = [clone(a) for a in args]
+    if len(args) > 1 and args[0] is args[1]:
+        copies[1] = copies[0]
+    with np.errstate(all="ignore"):
+        twin = np.matmul if name == "matmul" else getattr(optimizers if "update" in name else ops, name)
+        want = run(checked(twin) if "update" in name else twin, copies)
+        got = run(getattr(kernels, name), args)
+    raised = isinstance(want, Exception), isinstance(got, Exception)
+    if name == "matmul" and raised[1]:
+        continue  # np.matmul takes more
+    assert raised[0] == raised[1], (trial, name, want, got)
+    if raised[0]:
+        continue
+    right += 1
+    if "update" in name:
+        want, got = copies[:4], args[:4]
+    for w, g in zip(want, got):
+        if isinstance(w, np.ndarray):
+            assert w.shape == g.shape, (trial, name)
+            np.testing.assert_allclose(g, w, rtol=2e-2 if w.dtype == np.float16 else 1e-4, atol=1e-4)
+print(right)
+"""
+
+
+def test_no_input_harms_memory():
+    """4,000 calls with wrong shapes, types, strides, alignment, read-only and shared memory: NumPy's answer.
+
+    In a child, which glibc ends if the heap is damaged.
+    """
+    code, said, errors = python(FUZZ, "7", "4000", MALLOC_CHECK_="3")
+    assert code == 0, errors
+    assert int(said) > 1000  # calls that were right

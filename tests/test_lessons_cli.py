@@ -90,7 +90,7 @@ def test_start_overwrites_nothing_and_reset_keeps_backups(tmp_path, capsys):
 
 def test_hints_come_one_by_one(tmp_path, capsys):
     write(tmp_path, RIGHT)
-    count = len(exercises.one(NUMBER).hints)
+    count = len(exercises.hints(exercises.one(NUMBER)))
     for i in range(count + 1):
         assert lessons(tmp_path, "hint", NUMBER) == 0
         told = capsys.readouterr().out

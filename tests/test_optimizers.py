@@ -1,10 +1,12 @@
 """Each optimizer against its published recurrence, written out once more in Python numbers."""
 
+import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
-from checks import agree
+from oracles import agree, refused
 
 import minivae as mv
 
@@ -78,66 +80,122 @@ def test_a_restored_state_goes_on_alike(backend, make):
     np.testing.assert_array_equal(halves["W"], params["W"])
 
 
+BAD = [
+    *((mv.Adam, {"lr": lr}, "lr must be a finite number and above 0") for lr in (0, -1, math.nan, math.inf)),
+    *((make, {"lr": "fast"}, "lr must be a number") for make in (mv.SGD, mv.RMSProp)),
+    *((make, {"backend": "torch"}, "backend must be one of") for make in (mv.SGD, mv.RMSProp, mv.Adam)),
+    (mv.SGD, {"momentum": 1}, "momentum must be .* below 1"),
+    (mv.RMSProp, {"rho": -0.1}, "rho must be"),
+    (mv.RMSProp, {"eps": -1e-8}, "eps must be"),
+    (mv.Adam, {"beta1": 1.0}, "beta1 must be"),
+    (mv.Adam, {"beta2": 1.5}, "beta2 must be"),
+    (mv.Adam, {"eps": -1e-8}, "eps must be"),
+]
+
+
+@pytest.mark.parametrize(("make", "settings", "message"), BAD)
+def test_bad_settings(make, settings, message):
+    refused(message, make, **settings)
+
+
+def frozen(array):
+    array.flags.writeable = False
+    return array
+
+
+F4 = np.float32
+MISFITS = {  # what is put into params, grads or state of W after a first step, and what must be said
+    "no gradient": ("grads", None, "grads has no entry for the parameter 'W'"),
+    "shape": ("grads", np.ones((1, 3), F4), r"grads\['W'\] must have its parameter's shape \(2, 3\)"),
+    "transposed": ("grads", np.ones((3, 2), F4), r"shape \(2, 3\), got an array of shape \(3, 2\)"),
+    "type": ("grads", np.ones((2, 3)), r"grads\['W'\] must be float32, got float64"),
+    "list": ("grads", [[1.0]], r"grads\['W'\] must be a NumPy array"),
+    "read-only": ("params", frozen(np.ones((2, 3), F4)), r"params\['W'\] is read-only"),
+    "immutable": ("params", np.frombuffer(bytes(24), F4).reshape(2, 3), r"params\['W'\] is read-only"),
+    "another model": ("params", np.ones((5, 4), F4), r"belongs to other parameters: .*\(5, 4\).*\(2, 3\)"),
+    "smaller state": ("state", np.zeros((2, 2), F4), "belongs to other parameters.*make a new optimizer"),
+    "transposed state": ("state", np.zeros((3, 2), F4), "belongs to other parameters"),
+    "read-only state": ("state", frozen(np.zeros((2, 3), F4)), r"states\['W'\] is read-only"),
+}
+
+
 @pytest.mark.parametrize("make", [mv.SGD, mv.RMSProp, mv.Adam])
-def test_bad_settings(make):
-    for lr in (0, -1, math.nan, math.inf):
-        with pytest.raises(ValueError, match="lr must be a finite number and above 0"):
-            make(lr=lr)
-    with pytest.raises(TypeError, match="lr must be a number"):
-        make(lr="fast")
-    with pytest.raises(ValueError, match="backend must be one of"):
-        make(backend="torch")
+@pytest.mark.parametrize("what", list(MISFITS))
+def test_a_misfit_is_refused_before_anything_is_written(backend, make, what):
+    place, wrong, message = MISFITS[what]
+    optimizer = make(backend=backend)
+    params, grads = (
+        {name: np.ones(shape, F4) for name, shape in (("b", 3), ("W", (2, 3)))} for _ in range(2)
+    )
+    optimizer.step(params, grads)
+    holder = {"params": params, "grads": grads, "state": optimizer.state}[place]
+    key = f"{optimizer.remembers[-1]}/W" if place == "state" else "W"
+    holder[key] = wrong
+    if wrong is None:
+        del holder[key]
+    if what == "another model":
+        grads["W"] = np.ones((5, 4), F4)
+    before = {name: np.copy(param) for name, param in params.items()}
+    refused(message, optimizer.step, params, grads)
+    assert optimizer.t == 1
+    for name, param in params.items():
+        np.testing.assert_array_equal(param, before[name])
 
 
-def test_bad_coefficients():
-    with pytest.raises(ValueError, match=r"momentum must be .* below 1"):
-        mv.SGD(momentum=1)
-    with pytest.raises(ValueError, match="rho must be"):
-        mv.RMSProp(rho=-0.1)
-    with pytest.raises(ValueError, match="beta1 must be"):
-        mv.Adam(beta1=1.0)
-    with pytest.raises(ValueError, match="beta2 must be"):
-        mv.Adam(beta2=1.5)
-    with pytest.raises(ValueError, match="eps must be"):
-        mv.Adam(eps=-1e-8)
+def test_arrays_that_change_after_the_first_step(backend):
+    """In place, while the kernels remember where they are: made read-only, resized, or replaced."""
+    adam, params, grads = mv.Adam(backend=backend), {"W": np.ones((2, 3), F4)}, {"W": np.ones((2, 3), F4)}
+    adam.step(params, grads)
+    params["W"].flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        adam.step(params, grads)
+    params["W"].flags.writeable = True
+    adam.step(params, grads)
+    try:
+        params["W"].resize((40, 50), refcheck=False)
+    except ValueError:
+        assert backend == "numba"  # NumPy refuses, since the kernels have a weak reference to it
+    else:
+        with pytest.raises(ValueError, match="make a new optimizer"):
+            adam.step(params, {"W": np.ones((40, 50), F4)})
+    params["W"] = np.full((2, 3), 5, F4)
+    adam.step(params, grads)
+    assert np.all(params["W"] < 5)
 
 
-def test_grads_that_do_not_fit():
-    params = {"W": np.ones((2, 3)), "b": np.ones(3)}
-    before = {name: param.copy() for name, param in params.items()}
-    adam = mv.Adam(backend="numpy")
-    with pytest.raises(ValueError, match="grads has no entry for the parameter 'b'"):
-        adam.step(params, {"W": np.ones((2, 3))})
-    with pytest.raises(ValueError, match=r"grads\['b'\] must have shape \(3,\)"):
-        adam.step(params, {"W": np.ones((2, 3)), "b": np.ones((1, 3))})
-    with pytest.raises(TypeError, match=r"grads\['b'\] must be float64, got float32"):
-        adam.step(params, {"W": np.ones((2, 3)), "b": np.ones(3, np.float32)})
-    with pytest.raises(TypeError, match=r"params\['w'\] must be a NumPy array"):
-        adam.step({"w": 1.0}, {"w": 1.0})
-    assert adam.t == 0
-    for name in params:
-        np.testing.assert_array_equal(params[name], before[name])
+@pytest.mark.parametrize("make", [mv.SGD, mv.RMSProp, mv.Adam])
+def test_strides_copies_and_shared_memory(make):
+    """Strided gradients from the second step on, views, tied parameters, many sizes: NumPy's answer."""
+    more = {str(n): np.linspace(-1, 1, n, dtype=F4) for n in (1, 15, 16, 17, 1000, 40_001)}
+    grads = np.random.default_rng(0).standard_normal((6, 6, 8)).astype(F4)
+    results = []
+    for backend in ("numpy", "numba"):
+        optimizer, base = make(0.1, backend=backend), np.ones((6, 4), F4)
+        params = {"W": base.T, "tied": base, "V": np.ones((4, 6), F4), "part": np.ones((8, 6), F4)[2:6]}
+        params |= {name: np.ones_like(grad) for name, grad in more.items()}
+        for step, grad in enumerate(grads):
+            wide = grad[:, ::2].T  # (4, 6), strided
+            plain = np.ascontiguousarray(wide)
+            first = wide if step else plain
+            optimizer.step(params, {"W": wide, "tied": plain.T, "V": first, "part": plain, **more})
+            if step == 1:  # from here on the kernels compute
+                del params["W"], params["tied"]
+            if step == 4:
+                optimizer, params = copy.deepcopy(pickle.loads(pickle.dumps((optimizer, params))))
+        results.append([base, *params.values(), *optimizer.state.values()])
+    for one, other in zip(*results, strict=True):
+        agree("result", other, one, 1e-5)
 
 
-def test_the_backend_asked_for_is_the_one_that_computes(monkeypatch):
+def test_defaults():
+    assert (mv.SGD().lr, mv.RMSProp().lr, mv.Adam().lr) == (1e-3, 1e-3, 1e-3)
+    assert (mv.SGD().momentum, mv.RMSProp().rho, mv.Adam().beta1, mv.Adam().beta2) == (0, 0.9, 0.9, 0.999)
+
+
+def test_the_backend_that_is_named_computes(monkeypatch):
     from minivae import kernels
 
-    monkeypatch.setattr(kernels, "sgd_updates", lambda *args: 1 / 0)
+    monkeypatch.setattr(kernels.Table, "update", lambda *args: 1 / 0)
     mv.SGD(backend="numpy").step({"b": np.ones(2)}, {"b": np.ones(2)})
     with pytest.raises(ZeroDivisionError):
         mv.SGD(backend="numba").step({"b": np.ones(2)}, {"b": np.ones(2)})
-
-
-def test_one_step_for_parameters_of_many_sizes():
-    """The kernels deal out stretches of every array; NumPy's plain recurrence says what must come out."""
-    rng = np.random.default_rng(0)
-    sizes = (1, 15, 16, 17, 1000, 40_001)
-    grads = {str(n): rng.standard_normal(n).astype(np.float32) for n in sizes}
-    results = []
-    for backend in ("numpy", "numba"):
-        adam, params = mv.Adam(0.1, backend=backend), {str(n): np.ones(n, np.float32) for n in sizes}
-        for _ in range(3):
-            adam.step(params, grads)
-        results.append(params)
-    for name in grads:
-        agree(name, results[1][name], results[0][name], 1e-6)

@@ -5,7 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from minivae import plots
+from minivae import plots, training
+from minivae.training import Config, Run
 
 
 def test_tile_puts_every_image_in_its_place():
@@ -48,6 +49,51 @@ def test_black_is_one():
     assert wide.get_clim() == (-2, 3)
 
 
+def test_prior_grid_grows_right_and_up():
+    z = plots.prior_grid(5).reshape(5, 5, 2)
+    assert np.all(np.diff(z[..., 0], axis=1) > 0)
+    assert np.all(np.diff(z[..., 1], axis=0) < 0)
+    assert z[0, 0, 0] == pytest.approx(-1.6449, abs=1e-4)
+    assert np.abs(z[2, 2]).max() < 1e-15
+
+
+@pytest.mark.parametrize("latent", [2, 3])
+def test_the_pictures_of_a_run(digits, monkeypatch, latent):
+    """They show this run's data; a map and a manifold only of a plane; a run folder knows the names."""
+    seen = {}
+    for name in ("latent_map", "reconstructions", "manifold"):
+        real = getattr(plots, name)
+        monkeypatch.setattr(plots, name, lambda *a, real=real, name=name: seen.update({name: a}) or real(*a))
+    run = Run(Config(latent=latent, hidden=(20,), pixels="grey"), digits)
+    drawn = dict(plots.of_run(run, np.random.default_rng(0)))
+    assert list(drawn) == list(training.PICTURES)[: 5 if latent == 2 else 3]
+    originals, means, shape = seen["reconstructions"]
+    np.testing.assert_array_equal(originals, digits.x_test[:12] / np.float32(255))
+    np.testing.assert_array_equal(means, run.model.reconstruct(originals))
+    assert shape == (28, 28)
+    if latent == 2:
+        np.testing.assert_array_equal(seen["latent_map"][0], run.model.encode(digits.x_test / 255)[0])
+        np.testing.assert_array_equal(seen["latent_map"][1], digits.y_test)
+        np.testing.assert_array_equal(seen["manifold"][0], run.model.mean(plots.prior_grid(20)))
+
+
+def test_matplotlibrc_does_not_matter():
+    """Not even settings that need LaTeX: the same bytes, and the user's settings are unchanged."""
+    images = np.random.default_rng(0).random((4, 784))
+    import matplotlib
+
+    draw = (
+        lambda: plots.curves(np.ones((2, 7))),
+        lambda: plots.manifold(images),
+        lambda: plots.latent_map(np.eye(2), [0, 1]),
+        lambda: plots.image_grid(images, title="title"),
+    )
+    want = [plots.to_png(each()) for each in draw]
+    with matplotlib.rc_context({"text.usetex": True, "font.size": 30, "axes.facecolor": "red"}):
+        assert [plots.to_png(each()) for each in draw] == want
+        assert matplotlib.rcParams["font.size"] == 30
+
+
 def test_curves_show_the_history():
     history = np.array([[1, 10, 8, 2, 11, 9, 2], [2, 7, 5, 2, 9, 6, 3.0]])
     axes = plots.curves(history).axes
@@ -75,7 +121,7 @@ def test_latent_map_groups_by_label():
         (lambda f: plots.image_grid(np.nan * f(2, 4)), "images must be finite"),
         (lambda f: plots.reconstructions(f(4, 9), f(3, 9)), r"means must have shape \(4, 9\)"),
         (lambda f: plots.manifold(f(5, 9)), r"means must be k \* k images, got 5"),
-        (lambda f: plots.latent_map(f(4, 3)), r"mu must have shape \(N, 2\)"),
+        (lambda f: plots.latent_map(f(4, 3)), r"mu must have shape \(4, 2\)"),
         (lambda f: plots.latent_map(f(4, 2), np.arange(3)), r"labels must have shape \(4,\)"),
     ],
 )

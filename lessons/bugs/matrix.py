@@ -26,7 +26,7 @@ def _nll(model):
     return lambda outputs, x: model.likelihood.nll(outputs, x, model.params)
 
 
-# ------------------------------------------------------------------------------ the checks: (caught, sentence)
+# ------------------------------------------------------------------------------ checks -> (caught, sentence)
 
 
 def _gradient(bug):

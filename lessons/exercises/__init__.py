@@ -81,8 +81,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Exercise:
-    """What you do (title), what to write (task), at least three hints, and the parts.
+    """What you do (title), what to write (task), hints, and the parts.
 
+    The last hint, the solution without its last line, is made of the parts.
     borrowed  names of the library that would be the solution, besides those of the parts
     """
 
@@ -154,6 +155,19 @@ def solution(part):
     elif not part.writes:
         body += f"\nreturn {', '.join(part.names)}"
     return f"{head}\n{textwrap.indent(body, '    ')}"
+
+
+def hints(exercise):
+    """The hints; the last, if it is not written out, is the solution without its last line."""
+    if exercise.hints[-1].startswith("All but"):
+        return exercise.hints
+    kept = []
+    for part in exercise.parts:
+        last = shown(part.walk).rpartition("\n")[2].strip()
+        lines = [line for line in solution(part).splitlines() if line.strip() not in (last, "")]
+        lines = [line if len(line) <= 76 else line.split("  # ")[0] for line in lines]
+        kept += [f"    {line}" for line in lines if not line.strip().startswith("return")]
+    return *exercise.hints, "\n".join(["All but the last line:", *kept])
 
 
 def without_docstring(source):

@@ -90,14 +90,12 @@ FORWARD = Part(
     tanh = (exp(a) - exp(-a)) / (exp(a) + exp(-a))
     tanh = (exp(2 * a) - 1) / (exp(2 * a) + 1)
         # tanh is not finite far from 0: e^800 overflows, and inf / inf is nan; np.tanh is safe
-    tanh = 2 / (1 + exp(-2 * a)) - 1
-        # tanh loses digits at small a, where 1 is subtracted from 1: use np.tanh
+    tanh = 2 / (1 + exp(-2 * a)) - 1  # tanh loses digits at small a, where 1 is taken from 1: use np.tanh
     softplus = maximum(a, 0) + log1p(exp(a))  # a > 0 counts twice in softplus: the exponent is -|a|
     softplus = a + log1p(t)  # softplus has a where max(a, 0) belongs
     softplus = log(1 + exp(a))
     softplus = log1p(exp(a))  # softplus is inf at large a, where e^a overflows: take max(a, 0) out of the log
-    softplus = maximum(a, 0) + log(1 + t)
-        # softplus(-40) is 0: 1 + e^-40 rounds to 1; np.log1p(t) keeps all digits
+    softplus = maximum(a, 0) + log(1 + t)  # softplus(-40) is 0: 1 + e^-40 rounds to 1; use np.log1p(t)
     softplus = where(a > LIMIT, a, log1p(exp(minimum(a, LIMIT))))
     softplus = where(a > LIMIT, a, log(1 + exp(minimum(a, LIMIT))))
         # softplus is a itself above LIMIT: the rest still counts there, or log1p is missing below
@@ -105,8 +103,7 @@ FORWARD = Part(
     sigmoid = 1 / (1 + t)  # sigmoid is never below 1/2: where a < 0 it is e^-|a| / (1 + e^-|a|)
     sigmoid = t / (1 + t)  # sigmoid is never above 1/2: that is for a < 0 alone
     sigmoid = 1 / (1 + exp(-2 * a))  # this is sigmoid(2a): sigmoid(a) is (1 + tanh(a / 2)) / 2
-    sigmoid = exp(a) / exp(a).sum(axis=-1, keepdims=True)
-        # this is a softmax: sigmoid looks at one entry alone
+    sigmoid = exp(a) / exp(a).sum(axis=-1, keepdims=True)  # this is a softmax: a sigmoid is of one entry
     sigmoid = exp(a) / (1 + exp(a))  # sigmoid is nan at large a: e^a overflows, and inf / inf is nan
     sigmoid = 1 - 1 / (1 + exp(a))
     sigmoid = 0.5 * (1 + np.tanh(0.5 * a))
@@ -135,12 +132,10 @@ BACKWARD = Part(
     slips="""
     relu = 1.0 * (y >= 0)  # relu's slope is 1 everywhere: y is never below 0, so test y > 0
     relu = where(y > 0, 1, 0.01)  # this is the leaky relu's slope: relu's is 0 where y is 0
-    relu = y  # relu's slope is y here: it is 1 where y > 0
     tanh = 1 - np.tanh(y)**2  # tanh is applied again: y is tanh(a) already, so the slope is 1 - y^2
     sigmoid = 1 / (1 + exp(-y)) * (1 - 1 / (1 + exp(-y)))
         # sigmoid is applied again: y is sigmoid(a) already, so the slope is y (1 - y)
-    softplus = 1 / (1 + exp(-y))
-        # sigmoid(y) is used for softplus: its slope is sigmoid(a), which is 1 - e^-y
+    softplus = 1 / (1 + exp(-y))  # softplus has the slope sigmoid(a), not sigmoid(y): it is 1 - e^-y
     softplus = 1 - exp(-y)  # softplus loses digits at small y, where e^-y rounds to 1: use -np.expm1(-y)
     softplus = (exp(y) - 1) / exp(y)  # e^800 overflows: 1 - e^-y is the same and safe
     slope = 1.0  # the derivative of the activation is missing: dy is handed on as it is
@@ -170,12 +165,5 @@ EXERCISE = Exercise(
         "The formula: softplus(a) = log(1 + e^a) = max(a, 0) + log(1 + e^-|a|). With t = e^-|a|, sigmoid(a) "
         "is 1 / (1 + t) where a >= 0 and t / (1 + t) where a < 0. Derivatives: relu 1 where y > 0, tanh 1 - "
         "y^2, sigmoid y (1 - y), softplus 1 - e^-y, since e^y = 1 + e^a.",
-        "All but the last line:\n"
-        "    t = np.exp(-np.abs(a))                       # in (0, 1]\n"
-        "    softplus: np.maximum(a, 0) + np.log1p(t)     # log1p(t) = log(1 + t), with all digits\n"
-        "    sigmoid:  np.where(a >= 0, 1, t) / (1 + t)\n"
-        "and backward, each to be multiplied by dy:\n"
-        "    relu: y > 0     tanh: 1 - y * y     sigmoid: y * (1 - y)\n"
-        "    softplus: -np.expm1(-y)                      # 1 - e^-y, with all digits",
     ),
 )

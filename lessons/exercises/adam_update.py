@@ -75,18 +75,17 @@ ADAM = Part(
     v = sqrt(beta2 * old_v + (1 - beta2) * grad**2); v_hat = v**2 / (1 - beta2**t)
         # v is stored as a root: the root belongs to the step
     m = beta2 * old_m + (1 - beta2) * grad**2; v = beta1 * old_v + (1 - beta1) * grad; \
-    m_hat = v / (1 - beta1**t); v_hat = m / (1 - beta2**t)
-        # m and v are swapped: m is the mean of grad, v that of grad^2
+    m_hat = v / (1 - beta1**t); v_hat = m / (1 - beta2**t)  # m and v are swapped: v is the mean of grad^2
     m_hat = m; v_hat = v  # the bias correction is missing: divide m by 1 - beta1^t and v by 1 - beta2^t
     m_hat = m / (1 - beta1**(t - 1)); v_hat = v / (1 - beta2**(t - 1))
     m_hat = m / (1 - beta1**(t - 1))
     v_hat = v / (1 - beta2**(t - 1))  # t - 1 is used where t belongs: t starts at 1
-    m_hat = m / (1 - beta1**(t + 1)); v_hat = v / (1 - beta2**(t + 1))
-        # t + 1 is used where t belongs: t starts at 1
+    m_hat = m / (1 - beta1**(t + 1)); v_hat = v / (1 - beta2**(t + 1))  # t + 1 is used where t belongs
     m_hat = m / (1 - beta1); v_hat = v / (1 - beta2)  # the power t is missing in the corrections
     m_hat = m / (1 - beta1)**t; v_hat = v / (1 - beta2)**t  # (1 - beta)^t is used where 1 - beta^t belongs
     m_hat = m / (1 - beta2**t); v_hat = v / (1 - beta1**t)  # beta1 and beta2 are swapped in the corrections
     m_hat = old_m / (1 - beta1**t); v_hat = old_v / (1 - beta2**t)
+    m_hat = old_m / (1 - beta1**t)
     v_hat = old_v / (1 - beta2**t)  # the step uses the old m or v: update them first
     m_hat = grad; v_hat = grad**2
     v_hat = grad**2  # the step is made of the gradient: m or v is updated but not used
@@ -97,11 +96,8 @@ ADAM = Part(
     root = (sqrt(v) + eps) / sqrt(1 - beta2**t)
     step = lr * sqrt(1 - beta2**t) / (1 - beta1**t) * m / (sqrt(v) + eps)
         # eps is added to the uncorrected root: the root is sqrt(v_hat) + eps
-    root = v_hat + eps  # the root is missing: it is sqrt(v_hat) + eps
     step = lr * (m_hat / sqrt(v_hat) + eps)
     step = lr * m_hat / sqrt(v_hat) + eps  # eps is outside the fraction: sqrt(v_hat) + eps divides
-    param = old_param + step  # the step goes uphill: it is subtracted from param
-    param = step  # param is the step alone: subtract it from the old param
     param = old_param - step - lr * SMALL * old_param  # this has weight decay, which is no part of Adam
     """,
     cases={
@@ -133,10 +129,5 @@ EXERCISE = Exercise(
         "The formula: m <- beta1 m + (1 - beta1) g, v <- beta2 v + (1 - beta2) g^2, and param <- param - lr "
         "* m^ / (sqrt(v^) + eps), where m^ = m / (1 - beta1^t) and v^ = v / (1 - beta2^t). eps is outside "
         "the root.",
-        "All but the last line:\n"
-        "    m[...] = beta1 * m + (1 - beta1) * grad\n"
-        "    v[...] = beta2 * v + (1 - beta2) * grad * grad\n"
-        "    m_hat = m / (1 - beta1**t)\n"
-        "    v_hat = v / (1 - beta2**t)",
     ),
 )

@@ -4,50 +4,41 @@ import numpy as np
 
 from minivae import ops
 
+from ..cases import normal, upstream
 from . import Exercise, Part
 
 
-def draw(rng, n, lead=()):
-    """logits (*lead, B, D) and grey x (B, D)."""
-    logits = np.clip(rng.normal(0.4, 2.0, (*lead, n.B, n.D)), -5, 5)
-    return {"logits": logits, "x": rng.uniform(0.05, 0.95, (n.B, n.D))}
+def draws(title, backward=False):
+    """Logits with samples (S, B, D) and without; pixels that are grey, or 0 and 1; backward: dnll first."""
+
+    def drawn(logits, decimals):
+        draw = normal(**{"dnll": logits[:-1]} if backward else {}, logits=logits, x="BD")
+
+        def moved(rng, n):
+            args = draw(rng, n)
+            x = 0.5 + 0.45 * np.tanh(args["x"])
+            return args | {"logits": np.clip(2 * args["logits"], -5, 5), "x": np.round(x, decimals)}
+
+        return moved
+
+    kinds = {"": ("BD", 9), ", S samples": ("SBD", 9), ", black and white pixels": ("BD", 0)}
+    return {title + words: drawn(*kind) for words, kind in kinds.items()}
 
 
-def draw_samples(rng, n):
-    """logits (S, B, D)."""
-    return draw(rng, n, (n.S,))
+def far():
+    """A pixel of logit up to +-40 or +-800 that is right, wrong or grey, and another one."""
+    for edges in ([40.0, 30, 20, 15, 12, 9, 7, 6, 5, 3], [800.0, 750, 300, 60]):
+        first = np.outer([1, -1, 1, -1, 1], edges).ravel()
+        x = np.repeat([0.0, 1.0, 1.0, 0.0, 0.6], len(edges))
+        args = {"logits": first, "x": x}, {"logits": 0 * x + 0.5, "x": 0 * x + 0.3}
+        yield f"logits up to +-{edges[0]:g}", {k: np.stack([a[k] for a in args], axis=1) for k in args[0]}
 
 
-def draw_binary(rng, n):
-    """x of 0 and 1."""
-    args = draw(rng, n)
-    return args | {"x": np.round(args["x"])}
-
-
-def far(size):
-    """A pixel of logit up to +-size that is right, wrong or grey, and another one."""
-    edges = {40: [40.0, 30, 20, 15, 12, 9, 7, 6, 5, 3], 800: [800.0, 750, 300, 60]}[size]
-    first = np.outer([1, -1, 1, -1, 1], edges).ravel()
-    x = np.repeat([0.0, 1.0, 1.0, 0.0, 0.6], len(edges))
-    logits = np.stack([first, np.full_like(first, 0.5)], axis=1)
-    yield f"with logits up to +-{size}", {"logits": logits, "x": np.stack([x, np.full_like(x, 0.3)], axis=1)}
-
-
-def backward(forward):
-    """The same arguments after dnll."""
-
-    def drawn(rng, n):
-        args = forward(rng, n)
-        return {"dnll": rng.normal(0.3, 1.0, args["logits"].shape[:-1])} | args
-
-    return drawn
-
-
-def far_backward(size):
-    """The same; x is never just sigmoid(logit), so that no difference is rounded away."""
-    for note, args in far(size):
+def far_unsaturated():
+    """The same, but x is never just sigmoid(logit): then no difference is rounded away."""
+    for note, args in far():
         keep = (args["x"][:, 0] != (args["logits"][:, 0] > 0)) | (np.abs(args["logits"][:, 0]) < 10)
-        yield note, {"dnll": np.linspace(-1.2, 1.7, keep.sum())} | {k: a[keep] for k, a in args.items()}
+        yield note, {k: a[keep] for k, a in args.items()}
 
 
 P, LOGS = "p = 1 / (1 + exp(-logits))", "each = -x * log(p) - (1 - x) * log(1 - p)"
@@ -65,7 +56,6 @@ FORWARD = Part(
     """,
     slips=f"""
     nll = exp(-each.sum(axis=-1))  # this is p(x) itself: return minus its logarithm
-    nll = -each.sum(axis=-1)  # nll has the wrong sign: this is log p(x)
     each = x * (softplus - logits)  # only -x log p is counted: a dark pixel, x = 0, costs -log(1 - p)
     each = (1 - x) * softplus  # only -(1 - x) log(1 - p) is counted: a bright pixel, x = 1, costs -log p
     softplus = maximum(logits, 0) + log1p(exp(logits))
@@ -78,8 +68,7 @@ FORWARD = Part(
     p = exp(logits) / exp(logits).sum(axis=-1, keepdims=True); each = -x * log(p)
         # p is a softmax over the pixels: every pixel has a sigmoid of its own
     p = 1 / (1 + exp(logits)); {LOGS}  # p has the wrong sign in the exponent
-    {P}; each = -p * log(x) - (1 - p) * log(1 - x)
-        # x and p are swapped: x is the weight, and the logarithms are of p
+    {P}; each = -p * log(x) - (1 - p) * log(1 - x)  # x and p are swapped: the logarithms are those of p
     {P}; each = (x - p)**2  # this is the squared or absolute error, not the log-likelihood
     {P}; each = -x * log(p) + (1 - x) * log(1 - p)  # the second logarithm has the wrong sign
     {P}; each = where(x > 0.5, -log(p), -log(1 - p))
@@ -102,8 +91,8 @@ FORWARD = Part(
     each = x * log(1 + exp(-logits)) + (1 - x) * log(1 + exp(logits))
         # nll is not finite at a logit of 800, where e^800 overflows: take max(l, 0) out of the logarithm
     """,
-    cases={"the nll of each row": draw, "S samples": draw_samples, "black and white pixels": draw_binary},
-    far={"logits of +-40": lambda: far(40), "logits of +-800": lambda: far(800)},
+    cases=draws("the nll of each row"),
+    far={"logits of +-40 and +-800": far},
 )
 
 BACKWARD = Part(
@@ -125,8 +114,6 @@ BACKWARD = Part(
     p = exp(logits) / exp(logits).sum(axis=-1, keepdims=True)  # p is a softmax: each pixel has a sigmoid
     p = 1 / (1 + t)  # p is 1 / (1 + e^-|l|): that is right for l > 0 alone
     dlogits = dnll[..., None] * (p - x) / D  # dlogits is divided by D: nll is a sum over pixels
-    dlogits = dnll[..., None] * (p - x) / B  # dlogits is divided by B: dnll has the 1/B of the loss in it
-    dlogits = dnll.sum() * (p - x)  # dnll is summed or averaged over the batch: each row has its own
     p = exp(logits) / (1 + exp(logits))
         # dlogits is not finite at a logit of 800, where e^800 overflows: 1 / (1 + e^-|l|) is safe
     {P}; dlogits = dnll[..., None] * ((1 - x) / (1 - p) - x / p) * p * (1 - p)
@@ -135,15 +122,8 @@ BACKWARD = Part(
     dlogits = dnll[..., None] * (p - x) * (abs(logits) < LIMIT)
         # dlogits is 0 beyond a logit of LIMIT, as if it was clipped there
     """,
-    cases={
-        "the derivative": backward(draw),
-        "the derivative, S samples": backward(draw_samples),
-        "the derivative, black and white pixels": backward(draw_binary),
-    },
-    far={
-        "the derivative at +-40": lambda: far_backward(40),
-        "the derivative at +-800": lambda: far_backward(800),
-    },
+    cases=draws("the derivative", backward=True),
+    far={"the derivative at +-40 and +-800": upstream("dnll", far_unsaturated, -1)},
 )
 
 EXERCISE = Exercise(
@@ -164,11 +144,6 @@ EXERCISE = Exercise(
         "Safe for any l: softplus(l) = max(l, 0) + log(1 + e^-|l|), where e^-|l| lies in (0, 1]; np.log1p(t) "
         "is log(1 + t), exact for small t. And sigmoid(l): with t = e^-|l|, it is 1 / (1 + t) where l > 0, "
         "and t / (1 + t) elsewhere.",
-        "All but the last line:\n"
-        "    t = np.exp(-np.abs(logits))                                     # like logits, in (0, 1]\n"
-        "    each = np.maximum(logits, 0) + np.log1p(t) - x * logits         # like logits\n"
-        "and backward:\n"
-        "    p = np.where(logits > 0, 1, t) / (1 + t)                        # like logits",
     ),
     borrowed=("nll", "nll_backward"),
 )

@@ -7,9 +7,25 @@ import numpy as np
 from minivae import gradcheck
 
 from ..calls import Failed
+from ..walks import slips, walk
 from . import Exercise, Part
 
-FLOATS = "An array of floats or integers has no room for the imaginary part: step on x.astype(complex)"
+# what may be wrong with the calls of f; the first row that holds counts. moved: for each step, how many
+# coordinates it moves; steps: how many calls were complex; shifted: the real part of x was changed
+CAUSES = """
+    holds = not moved and dropped  # the step is lost before f sees it: step on x.astype(complex)
+    holds = not moved and steps and shifted  # the step is real: h is added, where 1j * h belongs
+    holds = not moved and steps  # f is called with an imaginary part of 0: is h 0, or 1j missing?
+    holds = not moved and not shifted  # f sees no step: add 1j * h to one coordinate of x.astype(complex)
+    holds = not moved  # f is never called with a complex argument: a difference of real values loses digits
+    holds = single  # f is called with complex64, two numbers of single precision: use x.astype(complex)
+    holds = shifted  # the real part of x is moved as well: only ih is added
+    holds = dropped and zero  # the imaginary part is lost when the result is stored: take np.imag first
+    holds = most > 1 and moved[0] == 1  # a coordinate keeps its step while others move: copy x each time
+    holds = most == size > 1  # h is added to all coordinates at once, which gives the sum of all slopes
+    holds = most > 1  # h is added to {most} coordinates at once, as to a row x[i]: use x.flat[i]
+    holds = 0 < len(moved) < steps and has_zeros  # the step is 0 where x is 0: h must be the same everywhere
+"""
 
 
 class Spy:
@@ -34,34 +50,11 @@ class Spy:
     def cause(self, got, dropped):
         """What is wrong with these calls, "" if nothing is; dropped: whether an imaginary part was lost."""
         moved = [int(np.count_nonzero(step)) for step in self.steps if step.any()]
-        most, size = max(moved, default=0), self.x.size
-        zero = isinstance(got, np.ndarray) and not np.any(got)
-        cases = {
-            f"the step is lost before f sees it. {FLOATS}": not moved and dropped,
-            "the step is real: h is added, where 1j * h moves x into the complex plane": (
-                not moved and self.steps and self.shifted
-            ),
-            "f is called with an imaginary part of 0: the step is 1j * h, and h is above 0": not moved
-            and self.steps,
-            f"f sees no step: it is 1j * h, for one coordinate at a time. {FLOATS}": not moved
-            and not self.shifted,
-            "f is never called with a complex argument: a difference of real values subtracts nearly equal "
-            "numbers and loses digits. The complex step subtracts nothing": not moved,
-            "f is called with complex64, two numbers of single precision: use x.astype(complex)": self.single,
-            "the real part of x is moved as well: only ih is added": self.shifted,
-            "the imaginary part is lost when the result is stored: take np.imag of f(x + ih)": (
-                dropped and zero
-            ),
-            "a coordinate keeps its step while the next ones are taken: copy x anew each time": (
-                most > 1 and moved[0] == 1
-            ),
-            "h is added to all coordinates at once, which gives the sum of all slopes": (most == size > 1),
-            f"h is added to {most} coordinates at once, as to a row x[i]: use x.flat[i]": most > 1,
-            "the step is 0 where x is 0: h must be the same for every coordinate": (
-                0 < len(moved) < len(self.steps) and not np.all(self.x)
-            ),
-        }
-        return next((words for words, holds in cases.items() if holds), "")
+        known = {"moved": moved, "most": max(moved, default=0), "dropped": dropped, "size": self.x.size}
+        known |= {"steps": len(self.steps), "shifted": self.shifted, "single": self.single, "len": len}
+        known |= {"zero": isinstance(got, np.ndarray) and not np.any(got), "has_zeros": not np.all(self.x)}
+        rows = ((walk("", known, lines)["holds"], words) for lines, words in slips(CAUSES))
+        return next((words.format(**known) for holds, words in rows if holds), "")
 
 
 def waves(x):
@@ -128,11 +121,11 @@ STEP = Part(
     slips="""
     slopes = real(values) / h  # the real part is taken, f(x) / h: the slope is in the imaginary part
     slopes = real(values)  # the real part is taken: the slope is in the imaginary part, divided by h
+    slopes = imag(values)  # the division by h is missing
     slopes = abs(values) / h  # the absolute value of f is taken: the slope is in the imaginary part
     values = array([f(x + 1j * h * unit * x) for unit in units])  # the step is h times x: add ih
     h = 1e-320  # h = 1e-320 is too small: so close to 0 a number has fewer digits. Take 1e-30
-    h = 1e-4  # h = 1e-4 is too large: the error grows as h^2. Nothing is subtracted, so h may be 1e-30
-    h = 1e-6  # h = 1e-6 is too large: the error grows as h^2. Nothing is subtracted, so h may be 1e-30
+    h = SMALL  # h = SMALL is too large: the error grows as h^2. Nothing is subtracted, take 1e-30
     gradient = slopes  # the gradient is flat: it must have the shape of x
     gradient = slopes.reshape(x.shape).astype(x.dtype)
         # the gradient is cut to whole numbers: it is stored as integers, as x is
@@ -167,12 +160,6 @@ EXERCISE = Exercise(
         "The formula: df/dx_i = Im f(x + ih e_i) / h, where e_i is 1 at coordinate i and 0 elsewhere. "
         "Nothing is subtracted, so no digits are lost and h may be 1e-30. The step needs a complex array: "
         "x.astype(complex).",
-        "All but the last line:\n"
-        "    gradient = np.zeros(x.shape)                # floats, also where x has integers\n"
-        "    for i in range(x.size):\n"
-        "        moved = x.astype(complex)               # a new copy each time\n"
-        "        moved.flat[i] += 1e-30j\n"
-        "        gradient.flat[i] = ...                  # from f(moved)",
     ),
     borrowed=("complex_slope",),
 )

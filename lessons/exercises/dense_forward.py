@@ -5,7 +5,7 @@ import numpy as np
 from minivae import ops
 
 from ..calls import Failed, one_or_several
-from ..cases import close
+from ..cases import close, normal
 from . import Exercise, Part
 from .activation_forward import OUTPUT
 
@@ -17,22 +17,15 @@ CHANGED = (
 
 def draw(rng, n):
     """x (B, n_in), W (n_in, n_out), b (n_out,) for each activation; n_in = D, n_out = H."""
-    x, W = rng.normal(0.3, 1.0, (n.B, n.D)), rng.normal(0.1, 0.6, (n.D, n.H))
-    args = {"x": x, "W": W, "b": rng.normal(0.4, 0.5, n.H)}
+    args = normal(x="BD", W="DH", b="H")(rng, n)
     return [(f"activation {name!r}", args | {"activation": name}) for name in OUTPUT]
 
 
 def draw_backward(rng, n):
     """The same with dy (B, n_out), and the output y."""
+    dy = normal(dy="BH")(rng, n)
     return [
-        (
-            note,
-            args
-            | {
-                "dy": rng.normal(0.2, 1.0, (n.B, n.H)),
-                "y": OUTPUT[args["activation"]](args["x"] @ args["W"] + args["b"]),
-            },
-        )
+        (note, args | dy | {"y": OUTPUT[args["activation"]](args["x"] @ args["W"] + args["b"])})
         for note, args in draw(rng, n)
     ]
 
@@ -117,8 +110,6 @@ BACKWARD = Part(
     """,
     shown="x, W, y, activation = cache\n{walk}\nreturn dx if input_gradient else None, dW, db",
     slips="""
-    da = ops.activation_backward(1 + 0 * dy, y, activation)
-        # dy is missing: it is a factor of every derivative
     da = ops.activation_backward(dy, ops.activation_forward(y, activation), activation)
         # the activation is applied again: y is its output already
     da = ops.activation_backward(dy, x @ W + b, activation)
@@ -128,14 +119,6 @@ BACKWARD = Part(
     dx = da @ W  # dx is da @ W, where da @ W.T belongs: (B, n_out) times (n_out, n_in)
     dx = W @ da  # dx is W @ da, where da @ W.T belongs: (B, n_out) times (n_out, n_in)
     dW = x @ da  # dW is x @ da, where x.T @ da belongs: (n_in, B) times (B, n_out)
-    dW = da.T @ x  # dW is da.T @ x, the transpose of x.T @ da
-    dW = x.T @ da / len(x)  # dW is averaged over the batch: it is a sum, the 1/B of the loss is in dy already
-    db = da.mean(axis=0)  # db is averaged over the batch: it is a sum, the 1/B of the loss is in dy already
-    dx = da @ W.T / len(x)  # dx is divided by the batch size: the 1/B of the loss is in dy already
-    dW = x.T @ da / len(x); db = da.mean(axis=0)
-        # dW and db are averaged over the batch: they are sums, the 1/B of the loss is in dy already
-    da = ops.activation_backward(dy, y, activation) / len(dy)
-        # all derivatives are divided by the batch size: the 1/B of the loss is in dy already
     dW = x[-1:].T @ da[-1:]  # dW is that of the last row alone: = where += adds up the batch?
     """,
     cases={"the derivatives": draw_backward},
@@ -167,14 +150,5 @@ EXERCISE = Exercise(
         "W.",
         "The formula: a_ij = sum_k x_ik W_kj + b_j, so dx_ik = sum_j da_ij W_kj, dW_kj = sum_i x_ik da_ij, "
         "db_j = sum_i da_ij: sums over the index that is left, never means. da = dy * act'(a).",
-        "All but the last line:\n"
-        "    y = ops.activation_forward(x @ W + b, activation)    # (B, n_out)\n"
-        "    cache = (x, W, y, activation)\n"
-        "and backward:\n"
-        "    x, W, y, activation = cache\n"
-        "    da = ops.activation_backward(dy, y, activation)      # (B, n_out)\n"
-        "    dx = da @ W.T                                        # (B, n_in)\n"
-        "    dW = x.T @ da                                        # (n_in, n_out)\n"
-        "    db = da.sum(axis=0)                                  # (n_out,)",
     ),
 )

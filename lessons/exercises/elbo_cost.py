@@ -5,24 +5,24 @@ import numpy as np
 from minivae import estimators
 
 from ..calls import Cost, Failed, Its
+from ..cases import normal
 from . import Exercise, Part
 
 
 def draw(rng, n, beta=1.0):
     """nll, mu, logvar, beta; then two z (S, B, L) for f, anywhere."""
-    c, shape = rng.normal(0.0, 1.0, (n.B, n.L)), (n.S, n.B, n.L)
+    c = rng.normal(0.0, 1.0, (n.B, n.L))
 
     def nll(z):
         return np.logaddexp(0, 2 * z - c).sum(axis=-1) + 2
 
+    given = normal(mu="BL", logvar="BL", z="SBL", other="SBL")(rng, n)
     return {
         "nll": Cost(nll, once=False),
-        "mu": rng.normal(0.4, 0.9, (n.B, n.L)),
-        "logvar": rng.normal(-0.5, 0.7, (n.B, n.L)),
+        "mu": given.pop("mu"),
+        "logvar": given.pop("logvar"),
         "beta": beta,
-        "z": rng.normal(0.3, 1.4, shape),
-        "other": rng.normal(-0.2, 1.2, shape),
-    }
+    } | given
 
 
 def far():
@@ -67,30 +67,20 @@ COST = Part(
     """,
     shown="def f(z):\n{inner}\n    return f\n\nreturn f",
     slips="""
+    f = cost + beta * log_q  # log p(z) is missing: without it, nothing keeps q near the prior
     f = cost - beta * log_p  # log q(z) is missing: without it, minimizing f shrinks q to a point
     kl = 0.5 * (mu**2 + exp(logvar) - logvar - 1).sum(axis=-1); f = cost + beta * kl
         # the KL is in closed form, the same for every z: its mean is right, but f has log q(z) - log p(z)
     f = beta * cost + (log_q - log_p)  # beta multiplies nll(z): it is the weight of log q - log p
     f = beta * (cost + log_q - log_p)  # beta multiplies everything: it is the weight of log q - log p alone
     f = cost + beta * log_q - log_p  # beta multiplies log q alone: log q - log p needs parentheses
-    cost = nll(mu)  # nll is taken at mu, not at z: f(mu) is no sample of f
-    cost = nll(z).mean(axis=0)
-        # nll(z) is averaged over the samples: f gives each its own, the caller averages
-    cost = nll(z).mean()
-        # nll(z) is averaged over all: f gives each sample and row its own, the caller averages
-    f = (cost + beta * (log_q - log_p)).mean(axis=0)  # f(z) is averaged over the samples: the caller averages
-    f = (cost + beta * (log_q - log_p)).mean()  # f(z) is averaged over everything: the caller averages
-    f = cost + beta * (log_q - log_p).mean(axis=0)
-        # log q - log p is averaged over the samples: the caller averages
-    f = cost + beta * (log_q - log_p) / L
-        # log q - log p is averaged over the L latents: their logarithms add
+    cost = nll(z).mean(axis=0)  # nll(z) is averaged over the samples: each has its own, the caller averages
+    cost = nll(z).mean()  # nll(z) is averaged over everything: each sample and row has its own
+    f = cost + beta * (log_q - log_p).mean(axis=0)  # log q - log p is averaged over samples: each has its own
+    f = cost + beta * (log_q - log_p) / L  # log q - log p is averaged over the L latents: logarithms add
     m = z.mean(axis=0); log_var = log(z.var(axis=0)); log_q = -0.5 * (log(2 * pi) + log_var \
     + (z - m)**2 * exp(-log_var)).sum(axis=-1)
         # q's mean and variance are taken from the samples z: they are mu and e^logvar
-    log_q = -0.5 * (log(2 * pi) + logvar + (z - mu)**2 * exp(logvar)).sum(axis=-1)
-        # the square in log q is multiplied by the variance, and must be divided
-    log_q = -0.5 * (log(2 * pi) + 2 * logvar + (z - mu)**2 * exp(-2 * logvar)).sum(axis=-1)
-        # logvar is read as log std: e^logvar is the variance itself
     log_p = -0.5 * (log(2 * pi) + 1 + z**2 * exp(-1)).sum(axis=-1)
         # log p is given 1 where its logvar belongs: the logarithm of the variance 1 is 0
     log_p = -0.5 * (log(2 * pi) + logvar + z**2 * exp(-logvar)).sum(axis=-1)
@@ -99,8 +89,6 @@ COST = Part(
     f = cost + beta * exp(log_q - log_p)  # q/p is added without its logarithm
     f = cost + beta * log(exp(log_q) / exp(log_p))
         # f(z) is not finite where a density underflows to 0: subtract logarithms instead
-    f = cost + (beta or 1.0) * (log_q - log_p)
-        # beta = 0 counts as 1: `beta or 1` and `if beta` take 0 for missing
     """,
     cases={
         "f at any z": draw,
@@ -131,13 +119,6 @@ EXERCISE = Exercise(
         "The formula: the KL is the mean under q of log q(z) - log p(z), so this difference at a single z is "
         "a sample of it. The prior p is N(0, I): the same density with mu = 0 and logvar = 0. The two "
         "constants log 2 pi cancel: log q - log p = 1/2 sum_l (z^2 - logvar - (z - mu)^2 e^-logvar).",
-        "All but the last lines:\n"
-        "    def f(z):\n"
-        "        # (S, B) each, both without their constant\n"
-        "        log_q = -0.5 * (logvar + (z - mu) ** 2 * np.exp(-logvar)).sum(axis=-1)\n"
-        "        log_p = -0.5 * (z**2).sum(axis=-1)\n"
-        "        # return nll(z), and beta times their difference\n"
-        "    # return f",
     ),
     borrowed=("elbo_slope", "monte_carlo_kl"),
 )

@@ -4,17 +4,8 @@ import numpy as np
 
 from minivae import ops
 
+from ..cases import normal, upstream
 from . import Exercise, Part
-
-
-def draw(rng, n):
-    """mu, logvar (B, L)."""
-    return {"mu": rng.normal(0.3, 1.0, (n.B, n.L)), "logvar": rng.normal(-0.4, 0.9, (n.B, n.L))}
-
-
-def draw_backward(rng, n):
-    """dkl (B,) as well."""
-    return {"dkl": rng.normal(0.2, 1.0, n.B)} | draw(rng, n)
 
 
 def far():
@@ -22,12 +13,6 @@ def far():
     mu = np.array([[0.0, 2.0], [0.0, 0.0], [1.0, -3.0], [60.0, 0.0]])
     logvar = np.array([[0.0, 6.0], [0.0, 0.0], [-40.0, 20.0], [25.0, -25.0]])
     yield "with logvar from -40 to 25", {"mu": mu, "logvar": logvar}
-
-
-def far_backward():
-    """The same."""
-    for note, args in far():
-        yield note, {"dkl": np.array([1.3, -0.4, 0.7, 2.0])} | args
 
 
 FORWARD = Part(
@@ -39,21 +24,15 @@ FORWARD = Part(
         kl = 0.5 * (from_mean + from_spread).sum(axis=-1)
     """,
     slips="""
-    kl = 0.5 * (from_mean + from_spread).mean(axis=-1)
-        # kl is averaged over the L latents: independent latents add
-    kl = 0.5 * (mu**2 + exp(logvar) - logvar).sum(axis=-1) - 0.5
-        # the -1 is outside the sum: each latent has its own
+    kl = 0.5 * (from_mean + from_spread).mean(axis=-1)  # kl is averaged over the latents: it is a sum
+    kl = 0.5 * (mu**2 + exp(logvar) - logvar).sum(axis=-1) - 0.5  # the -1 counts once, not for each latent
     kl = 0.5 * (from_mean.sum(axis=-1) + exp(logvar.sum(axis=-1)) - logvar.sum(axis=-1) - L)
         # exp belongs before the sum
-    kl = full(B, 0.5 * (from_mean + from_spread).sum(axis=-1).mean())
-        # kl is averaged over the batch: return one per row
-    from_spread = exp(2 * logvar) - 2 * logvar - 1
-        # logvar is read as log std: e^logvar is the variance itself
-    from_mean = mu**2 * exp(-logvar); from_spread = exp(-logvar) + logvar - 1
-        # this is KL(p || q): swap the two
+    kl = full(B, 0.5 * (from_mean + from_spread).sum(axis=-1).mean())  # kl is averaged over the batch
+    from_mean = mu**2 * exp(-logvar); from_spread = exp(-logvar) + logvar - 1  # this is KL(p || q)
     from_mean = mu**2 * exp(-logvar)  # mu^2 is divided by the variance of q: the prior's variance is 1
     """,
-    cases={"the KL of each row": draw},
+    cases={"the KL of each row": normal(mu="BL", logvar="BL")},
     far={"far from the prior": far},
 )
 
@@ -70,19 +49,13 @@ BACKWARD = Part(
     dlogvar = dkl[:, None] * (exp(0.5 * logvar) - exp(-0.5 * logvar))
         # this is the derivative with respect to std, not logvar
     dlogvar = dkl[:, None] * 0.5 * (1 - exp(-logvar))
-        # this is the derivative with respect to the variance, not logvar
-    dlogvar = dkl[:, None] * (exp(2 * logvar) - 1)
-        # logvar is read as log std: e^logvar is the variance itself
+        # this is the derivative w.r.t. the variance, not logvar
+    dlogvar = dkl[:, None] * (exp(2 * logvar) - 1)  # logvar is read as log std: e^logvar is the variance
     dmu = dkl[:, None] * mu * exp(-logvar)  # dmu is divided by the variance of q: the prior's variance is 1
-    dmu = dkl.sum() * mu; dlogvar = dkl.sum() * 0.5 * (exp(logvar) - 1)
-        # dkl is summed over the batch: each row has its own
-    dmu = dkl[:, None] * mu / B; dlogvar = dkl[:, None] * 0.5 * (exp(logvar) - 1) / B
-        # divided by B: dkl has the 1/B in it
-    dmu = dkl * mu; dlogvar = dkl * 0.5 * (exp(logvar) - 1)
-        # dkl meets the wrong axis: dkl[:, None] is (B, 1)
+    dmu = dkl * mu; dlogvar = dkl * 0.5 * (exp(logvar) - 1)  # dkl meets the wrong axis: use dkl[:, None]
     """,
-    cases={"the derivatives": draw_backward},
-    far={"the derivatives far from the prior": far_backward},
+    cases={"the derivatives": normal(dkl="B", mu="BL", logvar="BL")},
+    far={"the derivatives far from the prior": upstream("dkl", far, -1)},
 )
 
 EXERCISE = Exercise(
@@ -100,11 +73,5 @@ EXERCISE = Exercise(
         "and dkl[:, None] lets it meet (B, L).",
         "The formula: with s^2 = e^logvar, each latent adds 1/2 (mu^2 + s^2 - log s^2 - 1). Its derivatives: "
         "mu with respect to mu; 1/2 (e^logvar - 1) with respect to logvar.",
-        "All but the last line:\n"
-        "    from_mean = mu * mu                        # (B, L)\n"
-        "    from_spread = np.exp(logvar) - logvar - 1  # (B, L)\n"
-        "and backward:\n"
-        "    dmu = dkl[:, None] * mu                    # (B, L)\n"
-        "    dlogvar = dkl[:, None] * 0.5 * (np.exp(logvar) - 1)",
     ),
 )

@@ -4,38 +4,18 @@ import numpy as np
 
 from minivae import ops
 
+from ..cases import normal
 from . import Exercise, Part
 
 
-def draw(rng, n):
-    """z, mu, logvar (B, L)."""
-    shape = n.B, n.L
-    return {
-        "z": rng.normal(0.2, 1.5, shape),
-        "mu": rng.normal(0.4, 1.0, shape),
-        "logvar": rng.normal(-0.3, 0.8, shape),
-    }
-
-
-def draw_samples(rng, n):
-    """z (S, B, L)."""
-    return draw(rng, n) | {"z": rng.normal(0.2, 1.5, (n.S, n.B, n.L))}
-
-
-def spreads():
-    """logvar (8, 2) from -40 to 40, distances from the mean in standard deviations.
+def far():
+    """Small and large variances; then z so far from mu that the density is 0 in double precision.
 
     At logvar = -40 the variance is 4e-18: a small number added to it changes it, and a clipped logvar shows.
     """
     logvar = np.outer([-40.0, -25.0, -12.0, -6.0, 6.0, 12.0, 25.0, 40.0], [1.0, 0.98])
-    return logvar, np.linspace(-1.6, 2.1, 16).reshape(8, 2)
-
-
-def far():
-    """Small and large variances; then z so far from mu that the density is 0 in double precision."""
-    logvar, distance = spreads()
-    std = np.exp(logvar / 2)
-    yield "with logvar from -40 to 40", {"z": std * (0.5 + distance), "mu": 0.5 * std, "logvar": logvar}
+    std, distance = np.exp(logvar / 2), np.linspace(-1.1, 2.6, 16).reshape(8, 2)
+    yield "with logvar from -40 to 40", {"z": std * distance, "mu": 0.5 * std, "logvar": logvar}
     mu, logvar = np.array([[1.0, -0.5], [0.3, 0.2]]), np.array([[0.4, -1], [-0.7, 0.5]])
     z = mu + np.exp(logvar / 2) * np.array([[60.0, 0.5], [-1.5, -20.0]])
     yield "z up to 60 standard deviations from mu", {"z": z, "mu": mu, "logvar": logvar}
@@ -44,25 +24,15 @@ def far():
 # what may be wrong in the lines `squared` and `each` of a Gaussian log-density at {z} with the mean {mu}
 DENSITY = """
     each = log(2 * pi) + logvar + 2 * squared  # the 1/2 of the exponent is missing
-    each = logvar + squared  # the constant log 2 pi is missing: the density would not integrate to 1
     each = log(2 * pi) + 2 * logvar + 2 * squared  # the 1/2 is applied to log 2 pi alone
     each = 2 * log(2 * pi) + 2 * logvar + squared  # the 1/2 is applied to the square alone
     each = 2 * log(2 * pi) + logvar + squared  # log 2 pi counts twice: the density has 1 / sqrt(2 pi)
     each = log(2 * pi) + 2 * logvar + squared  # logvar counts twice: log std is logvar / 2
-    each = log(2 * pi) + 2 * logvar + squared; squared = ({z} - {mu})**2 * exp(-2 * logvar)
-        # logvar is read as log std: e^logvar is the variance itself
     squared = ({z} - {mu})**2 / logvar  # the square is divided by logvar: the variance is e^logvar
-    squared = abs({z} - {mu}) * exp(-0.5 * logvar)
-        # |{z} - {mu}| is used where its square belongs, as in Laplace's density
+    squared = abs({z} - {mu}) * exp(-0.5 * logvar)  # |{z} - {mu}| is not squared: this is Laplace's density
     each = log(2 * pi) + log(logvar) + squared
     each = log(2 * pi) + log(abs(logvar)) + squared  # the log of logvar is taken: it is a logarithm already
-    each = log(2 * 3.14) + logvar + squared  # 3.14 is used for pi: take np.pi
-    each = (log(2 * pi) + logvar + squared) / log(2)
-        # this is a logarithm to base 2: take the natural one, np.log
-    variance = exp(logvar) + SMALL; each = log(2 * pi) + log(variance) + ({z} - {mu})**2 / variance
-    std = exp(0.5 * logvar) + SMALL; each = log(2 * pi) + 2 * log(std) + ({z} - {mu})**2 / std**2
-    each = log(2 * pi) + logvar + ({z} - {mu})**2 / (exp(0.5 * logvar) + SMALL)**2
-        # SMALL is added to the variance or to std, which is never 0: that changes small ones
+    each = (log(2 * pi) + logvar + squared) / log(2)  # this is a logarithm to base 2: np.log is natural
 """
 UNDERFLOW = "is not finite where the density underflows to 0: add logarithms, never take that of a density"
 HIDDEN = "is added to the density, or cuts it off, which hides its underflow: add logarithms instead"
@@ -82,8 +52,7 @@ LOG_PROB = Part(
         # log 2 pi is outside the sum: each latent has its own
     log_prob = exp(-0.5 * each.sum(axis=-1))  # this is the density itself: return its logarithm
     log_prob = exp(-0.5 * each).sum(axis=-1)
-    log_prob = log(exp(-0.5 * each).sum(axis=-1))
-        # the densities are added: independent latents multiply theirs
+    log_prob = log(exp(-0.5 * each).sum(axis=-1))  # the densities are added: they must be multiplied
     log_prob = log(exp(-0.5 * each).prod(axis=-1))
     log_prob = log(exp(-0.5 * squared) / sqrt(2 * pi * exp(logvar))).sum(axis=-1)  # log_prob {UNDERFLOW}
     log_prob = log(maximum(exp(-0.5 * each).prod(axis=-1), SMALL))
@@ -91,7 +60,10 @@ LOG_PROB = Part(
     log_prob = -0.5 * ((each - squared).sum(axis=-1) + ((z - mu) * exp(-0.5 * logvar)).sum(axis=-1)**2)
         # the latents are added before they are squared: square first, then add
     """,
-    cases={"one z for each row": draw, "S samples of z": draw_samples},
+    cases={
+        "one z for each row": normal(z="BL", mu="BL", logvar="BL"),
+        "S samples of z": normal(z="SBL", mu="BL", logvar="BL"),
+    },
     far={"far from the mean, small and large variances": far},
 )
 
@@ -111,9 +83,6 @@ EXERCISE = Exercise(
         "add. Written with the last axis, -1, the same line works for (B, L) and (S, B, L).",
         "The formula: N(z; mu, s^2) = exp(-(z - mu)^2 / (2 s^2)) / sqrt(2 pi s^2), with s^2 = e^logvar. So "
         "the logarithm is -1/2 log 2 pi - 1/2 logvar - 1/2 (z - mu)^2 e^-logvar, for each latent.",
-        "All but the last line:\n"
-        "    squared = (z - mu) ** 2 * np.exp(-logvar)                   # like z\n"
-        "    each = -0.5 * (np.log(2 * np.pi) + logvar + squared)        # like z",
     ),
     borrowed=("log_prob",),
 )

@@ -1,34 +1,27 @@
 """Exercise: a Gaussian likelihood, constants and all, and its derivatives with respect to mean and logvar."""
 
-import numpy as np
-
 from minivae import ops
 
+from ..cases import normal, upstream
 from . import Exercise, Part
 from .gaussian_log_prob import DENSITY, HIDDEN, UNDERFLOW
 from .gaussian_log_prob import far as far_from_mu
 
 
-def draw(rng, n, lead=(), shared=None):
-    """mean (*lead, B, D), logvar like mean or of the shape `shared`, x (B, D)."""
-    shape = (*lead, n.B, n.D)
-    logvar = np.asarray(rng.normal(-0.5, 0.8, shape if shared is None else shared))
-    return {"mean": rng.normal(0.3, 1.0, shape), "logvar": logvar, "x": rng.normal(-0.2, 1.2, (n.B, n.D))}
-
-
-def draw_samples(rng, n):
-    """mean and logvar (S, B, D)."""
-    return draw(rng, n, (n.S,))
-
-
-def backward(forward):
-    """The same arguments after dnll."""
-
-    def drawn(rng, n):
-        args = forward(rng, n)
-        return {"dnll": rng.normal(0.3, 1.0, args["mean"].shape[:-1])} | args
-
-    return drawn
+def draws(title, backward=False):
+    """A draw for each shape that logvar may have, with S samples and without; backward: dnll first."""
+    shapes = {
+        "": ("BD", "BD"),
+        ", S samples": ("SBD", "SBD"),
+        ", logvar (D,), one for each pixel": ("BD", "D"),
+        ", logvar (1,), shared by all pixels": ("BD", "1"),
+        ", logvar (), a number": ("BD", ""),
+        ", a shared logvar, S samples": ("SBD", "D"),
+    }
+    return {
+        title + words: normal(**{"dnll": mean[:-1]} if backward else {}, mean=mean, logvar=logvar, x="BD")
+        for words, (mean, logvar) in shapes.items()
+    }
 
 
 def far():
@@ -36,18 +29,6 @@ def far():
     for note, args in far_from_mu():
         yield note, {"mean": args["mu"], "logvar": args["logvar"], "x": args["z"]}
 
-
-def far_backward():
-    """The same, without entries of dlogvar that cancel to 0."""
-    for note, args in far():
-        yield note, {"dnll": np.linspace(0.5, 1.7, len(args["x"]))} | args
-
-
-SHARED = {
-    "(D,), one for each pixel": lambda n: (n.D,),
-    "(1,), shared by all pixels": lambda n: (1,),
-    "(), a number": lambda n: (),
-}
 
 FORWARD = Part(
     ops.gaussian_nll,
@@ -60,16 +41,14 @@ FORWARD = Part(
     slips=DENSITY.format(z="x", mu="mean")
     + f"""
     nll = 0.5 * each.mean(axis=-1)  # nll is averaged over the D pixels: it is a sum
-    nll = 0.5 * (log(2 * pi) + (logvar + squared).sum(axis=-1))
-        # log 2 pi is outside the sum: each pixel has its own
+    nll = 0.5 * (log(2 * pi) + (logvar + squared).sum(axis=-1))  # log 2 pi counts once, not for each pixel
     nll = 0.5 * ((log(2 * pi) + logvar).sum(axis=-1) + squared.sum(axis=-1))
     nll = 0.5 * (D * log(2 * pi) + logvar.sum(axis=-1) + squared.sum(axis=-1))
         # logvar, or log 2 pi, counts once, and must count for each of the D pixels
     squared = (x - mean)**2 * exp(-logvar.mean()); each = log(2 * pi) + logvar.mean() + squared
         # the mean of logvar is used for all pixels
     nll = ((x - mean)**2).sum(axis=-1)
-    nll = 0.5 * ((x - mean)**2).sum(axis=-1)
-        # this is the squared error: the variance and the logarithms are missing
+    nll = 0.5 * ((x - mean)**2).sum(axis=-1)  # this is the squared error: variance and logarithms are missing
     each = 2 * (log(1 + exp(mean)) - x * mean)  # this is the Bernoulli likelihood with mean as its logits
     nll = exp(-0.5 * each.sum(axis=-1))  # this is the density itself: return minus its logarithm
     nll = -log(exp(-0.5 * each).sum(axis=-1))  # the densities are added: independent pixels multiply theirs
@@ -78,15 +57,7 @@ FORWARD = Part(
     nll = -log(exp(-0.5 * each).prod(axis=-1) + SMALL)
     nll = -log(exp(-0.5 * each) + SMALL).sum(axis=-1)  # SMALL {HIDDEN}
     """,
-    cases={
-        "the nll of each row": draw,
-        "S samples": draw_samples,
-        **{
-            f"logvar {words}": lambda rng, n, shape=shape: draw(rng, n, shared=shape(n))
-            for words, shape in SHARED.items()
-        },
-        "a shared logvar, S samples": lambda rng, n: draw(rng, n, (n.S,), (n.D,)),
-    },
+    cases=draws("the nll of each row"),
     far={"far from the mean, small and large variances": far},
 )
 
@@ -113,8 +84,6 @@ BACKWARD = Part(
     full = up * (1 - squared) * exp(-0.5 * logvar)  # this is the derivative with respect to std, not logvar
     dmean = up * (mean - x) * exp(-2 * logvar); full = up * (1 - (x - mean)**2 * exp(-2 * logvar))
         # logvar is read as log std: e^logvar is the variance itself
-    up = dnll.sum()  # dnll is summed over the batch: each row has its own
-    up = dnll[..., None] / B  # the derivatives are divided by B: dnll has the 1/B of the loss in it
     up = dnll[..., None] / D  # the derivatives are divided by D: nll is a sum over pixels
     dlogvar = full  # dlogvar has the shape of mean: sum over all entries that share one logvar
     dlogvar = full.mean().reshape(logvar.shape) if logvar.size == 1 else full.mean(axis=shared)
@@ -131,21 +100,9 @@ BACKWARD = Part(
     part = (up * squared).sum() if logvar.size == 1 else (up * squared).sum(axis=shared); \
     dlogvar = 0.5 * (dnll.sum() - part).reshape(logvar.shape)
         # the 1 in dlogvar counts once for each row: every pixel has one
-    dmean = up * (mean - x) / (exp(logvar) + SMALL); squared = (x - mean)**2 / (exp(logvar) + SMALL)
-        # SMALL is added to the variance, which is never 0: that changes small variances
     """,
-    cases={
-        "the derivatives": backward(draw),
-        "the derivatives, S samples": backward(draw_samples),
-        **{
-            f"the derivatives, logvar {words}": backward(
-                lambda rng, n, shape=shape: draw(rng, n, shared=shape(n))
-            )
-            for words, shape in SHARED.items()
-        },
-        "the derivatives, a shared logvar, S samples": backward(lambda rng, n: draw(rng, n, (n.S,), (n.D,))),
-    },
-    far={"the derivatives at small and large variances": far_backward},
+    cases=draws("the derivatives", backward=True),
+    far={"the derivatives at small and large variances": upstream("dnll", far, -1)},
 )
 
 EXERCISE = Exercise(
@@ -170,13 +127,6 @@ EXERCISE = Exercise(
         "What is repeated forward is summed backward: compute dlogvar like mean, and sum it over every axis "
         "along which logvar was repeated. (D,): over all axes but the last. (), (1,): over all axes, and "
         "(1,) keeps one of size 1.",
-        "All but the last line:\n"
-        "    squared = (x - mean) ** 2 * np.exp(-logvar)                 # like mean\n"
-        "    each = 0.5 * (np.log(2 * np.pi) + logvar + squared)         # like mean\n"
-        "and backward:\n"
-        "    dmean = dnll[..., None] * (mean - x) * np.exp(-logvar)      # like mean\n"
-        "    dlogvar = dnll[..., None] * 0.5 * (1 - squared)             # like mean still\n"
-        "    where logvar is (D,): dlogvar.sum(axis=tuple(range(mean.ndim - 1)))",
     ),
     borrowed=("nll", "nll_backward", "gaussian_log_prob"),
 )

@@ -4,6 +4,7 @@ import numpy as np
 
 from minivae import ops
 
+from ..cases import normal
 from . import Exercise, Part
 
 WALK = """
@@ -13,48 +14,32 @@ WALK = """
     dlogvar = 0.5 * (squared - 1)  # like z
 """
 SLIPS = """
-    dmu = off
-        # dmu lacks e^-logvar: in a narrow q a step of mu changes log q by more, so divide by the variance
+    dmu = off  # dmu lacks e^-logvar: in a narrow q, a step of mu changes log q by more
     dmu = off * exp(-0.5 * logvar)  # dmu is (z - mu) / std, which is eps: divide by the variance, e^logvar
     dmu = off * exp(-1.5 * logvar)  # dmu is eps e^-logvar: (z - mu) e^-logvar is eps / std
-    dmu = -off * exp(-logvar)
-        # dmu has the wrong sign: that is the derivative w.r.t. z. When mu moves towards z, log q grows
-    dmu = off * exp(logvar)  # dmu is multiplied by the variance, and must be divided: it is e^-logvar
-    dlogvar = squared - 1  # dlogvar lacks the 1/2 of the Gaussian's exponent
-    dlogvar = 0.5 * (1 - squared)
-        # dlogvar has the wrong sign: at a z further than one std from mu, a wider q is better
+    dmu = -off * exp(-logvar)  # dmu has the wrong sign: that is the derivative with respect to z
+    dlogvar = 0.5 * (1 - squared)  # dlogvar has the wrong sign: for z far from mu, a wider q is better
     dlogvar = (squared - 1) * exp(-0.5 * logvar)
         # dlogvar is the derivative with respect to std: with respect to logvar it is std / 2 times that
     dlogvar = 0.5 * (squared - 1) * exp(-logvar)
         # dlogvar is the derivative w.r.t. the variance: w.r.t. logvar it is e^logvar times that
-    dlogvar = 0.5 * squared
-        # dlogvar lacks the -1/2, and its mean under q is 1/2, not 0: log q has the term -1/2 logvar
-    dlogvar = -0.5 * (squared + 1)
-        # the exponent -logvar has a derivative of its own, -1: the square is + 1/2
-    dlogvar = 0.5 * squared - 1
-        # dlogvar has the 1/2 at one of its two terms only: log q is -1/2 (logvar + ...)
-    dlogvar = 0.5 * (off**2 - 1)
-        # dlogvar lacks e^-logvar at (z - mu)^2: it is (z - mu) / std that has the variance 1
+    dlogvar = 0.5 * squared  # dlogvar lacks the -1/2: log q has the term -1/2 logvar as well
+    dlogvar = -0.5 * (squared + 1)  # the square has the wrong sign: e^-logvar has the derivative -e^-logvar
+    dlogvar = 0.5 * squared - 1  # dlogvar has the 1/2 at one of its two terms only
+    dlogvar = 0.5 * (off**2 - 1)  # dlogvar lacks e^-logvar, by which (z - mu)^2 is multiplied
     dlogvar = 0.5 * (off**2 * exp(-0.5 * logvar) - 1)
-        # dlogvar divides (z - mu)^2 by std, not by the variance e^logvar
-    dlogvar = 0.5 * (off * exp(-logvar) - 1)
-        # dlogvar has z - mu where (z - mu)^2 belongs: both sides of mu are alike
+        # dlogvar divides (z - mu)^2 by std, not by the variance
+    dlogvar = 0.5 * (off * exp(-logvar) - 1)  # dlogvar has z - mu where (z - mu)^2 belongs
     dlogvar = 0.5 * ((off * exp(-logvar))**2 - 1)
         # dlogvar has dmu^2 where (z - mu) dmu belongs: (z - mu)^2 is divided by the variance once
     off = z  # dmu has z where z - mu belongs
-    dmu = off / logvar; squared = off**2 / logvar
-        # logvar is taken for the variance: e^logvar is the variance
+    dmu = off / logvar; squared = off**2 / logvar  # logvar is taken for the variance: that is e^logvar
     dmu = off / logvar**2; squared = off**2 / logvar**2  # logvar is taken for std: e^logvar is the variance
-    dmu = off * exp(-2 * logvar); squared = off**2 * exp(-2 * logvar)
-        # logvar is taken for log std: e^logvar is the variance itself
-    dmu = off / (exp(logvar) + SMALL); squared = off**2 / (exp(logvar) + SMALL)
-        # a small number is added to the variance: it is never 0, so add nothing
     log_q = -0.5 * (log(2 * pi) + logvar + squared); dmu = off * exp(log_q - logvar); \
 dlogvar = 0.5 * (squared - 1) * exp(log_q)
         # dmu is multiplied by the density: that is the derivative of q, and the score is that of log q
     log_q = -0.5 * (log(2 * pi) + logvar + squared); dmu = off * exp(-logvar) * log_q; \
-dlogvar = 0.5 * (squared - 1) * log_q
-        # dmu is multiplied by log q: the score is the derivative of log q alone
+dlogvar = 0.5 * (squared - 1) * log_q  # the score is multiplied by log q: it is the derivative alone
     log_q = -0.5 * (log(2 * pi) + logvar + squared); dmu = log_q; dlogvar = log_q
         # dmu and dlogvar are log q itself, expected its derivatives
 """
@@ -64,12 +49,6 @@ def renamed(text):
     """The walk or its slips as part of another walk, where by_mu and by_logvar are the score."""
     text = text.replace("dmu = ", "by_mu = ").replace("dlogvar = ", "by_logvar = ")
     return text.replace("dmu", "the score of mu").replace("dlogvar", "the score of logvar")
-
-
-def draw(rng, n, *samples):
-    """z (*samples, B, L) around mu; mu, logvar (B, L)."""
-    mu, logvar = rng.normal(0.5, 1.0, (n.B, n.L)), rng.normal(-0.4, 0.9, (n.B, n.L))
-    return {"z": mu + rng.normal(0.3, 1.5, (*samples, n.B, n.L)), "mu": mu, "logvar": logvar}
 
 
 def far():
@@ -84,18 +63,10 @@ SCORE = Part(
     ops.gaussian_score,
     returns="dmu dlogvar",
     walk=WALK,
-    slips=SLIPS
-    + """
-        dmu = (off * exp(-logvar)).sum(axis=-1); dlogvar = (0.5 * (squared - 1)).sum(axis=-1)
-            # dmu and dlogvar are summed over the latents, expected one entry for each
-        dmu = (off * exp(-logvar)).sum(axis=0); dlogvar = (0.5 * (squared - 1)).sum(axis=0)
-            # dmu and dlogvar are summed over the first axis, expected one entry for each entry of z
-        dmu = np.squeeze(off * exp(-logvar)); dlogvar = np.squeeze(0.5 * (squared - 1))
-            # axes of size 1 are squeezed away: dmu and dlogvar have the shape of z
-    """,
+    slips=SLIPS,
     cases={
-        "one z for each row": draw,
-        "several samples": lambda rng, n: draw(rng, n, n.S),
+        "one z for each row": normal(z="BL", mu="BL", logvar="BL"),
+        "several samples": normal(z="SBL", mu="BL", logvar="BL"),
     },
     far={"very small and very large variances": far},
 )
@@ -116,9 +87,5 @@ EXERCISE = Exercise(
         "The formula: with respect to mu it is (z - mu) e^-logvar; with respect to logvar, 1/2 ((z - "
         "mu)^2 e^-logvar - 1). Under q both have mean zero, as every score does: z - mu is 0 on average, "
         "and its square e^logvar.",
-        "All but the last line:\n"
-        "    dmu = (z - mu) * np.exp(-logvar)           # like z\n"
-        "    squared = (z - mu) * dmu                   # (z - mu)^2 e^-logvar\n"
-        "and dlogvar is half of squared - 1.",
     ),
 )

@@ -38,67 +38,55 @@ LEAVE_ONE_OUT = Part(
     dlogvar = left * by_logvar
     """,
     slips="""
-        others = cost.mean(axis=0)
-            # the gradient is biased by a factor (S-1)/S: a sample is in its own baseline
-        others = cost.sum(axis=0) / (len(cost) - 1)
-            # the sum of all S costs is divided by S - 1: the sample's own must be taken out first
-        others = (cost.sum(axis=0) - np.roll(cost, -1, axis=0)) / (len(cost) - 1)
-            # sample s leaves out the cost of sample s + 1, and keeps its own
-        others = (cost.sum(axis=0) - cost[0]) / (len(cost) - 1)
-            # all samples leave out sample 0, instead of their own
-        others = cost.min(axis=0)  # the baseline is the least cost, and depends on the sample's own
-        others = 0 * cost
-            # no baseline is subtracted: this is the plain score function, unbiased, with more variance
-        others = cost.mean(axis=1, keepdims=True)
-            # the baseline is a mean over the batch: it is a mean over the other samples of the same row
-        others = (cost.sum(axis=1, keepdims=True) - cost) / (cost.shape[1] - 1)
-            # the baseline is made of the other rows of the batch: it is made of the other samples of its row
-        others = (cost.sum() - cost) / (cost.size - 1)
-            # the baseline is a mean over the other samples of all rows: each row has its own
-        others = np.roll(cost, 1, axis=0)
-            # the baseline is one other sample's cost: unbiased, but the mean of all others has less variance
-        others = cost.sum(axis=0) - cost  # the baseline is the sum of the others: divide it by S - 1
-        others = (cost.sum(axis=0) - cost) / len(cost)
-            # the sum of the others is divided by S: they are S - 1
-        others = (cost.sum(axis=0) - cost) / (len(cost) - 2)
-            # the sum of the others is divided by S - 2: they are S - 1
-        others = (cost.sum(axis=0) - cost) / (cost.shape[1] - 1)
-            # the sum of the others is divided by B - 1: they are S - 1
-        others = cost.mean(axis=0) - cost
-            # a cost is subtracted from the mean of all: subtract it from their sum
-        others = -(cost.sum(axis=0) - cost) / (len(cost) - 1)
-            # the baseline is added to the cost: it is subtracted
-        others = (cost.sum(axis=0) - cost) // (len(cost) - 1)
-            # the baseline is a whole number: is it divided with //?
-        others = array([median(np.delete(cost, s, axis=0), axis=0) for s in range(len(cost))])
-            # the baseline is the median of the others, expected their mean
-        others = array([cost[:s].sum(axis=0) / (s or 1) for s in range(len(cost))])
-            # the baseline is the mean of the samples before: those after count as well
-        others = array([cost[s + 1 :].sum(axis=0) / (len(cost) - s - 1 or 1) for s in range(len(cost))])
-            # the baseline is the mean of the samples after: those before count as well
-        left = (others - cost)[..., None]
-            # the gradient has the wrong sign: the baseline is subtracted from the cost
-        left = (cost - others)[..., None] * (len(cost) - 1) / len(cost)  # the factor S / (S - 1) is missing
-        left = (cost - others)[..., None] * len(cost) / (len(cost) - 1)
-            # the factor S / (S - 1) is for the mean of all costs: the mean of the others needs none
-        left = ((cost - cost.mean(axis=0)) / cost.std(axis=0))[..., None]
-            # the costs are standardized: dividing by their standard deviation changes the gradient
-        f_s = cost[..., None] * by_mu; g_s = cost[..., None] * by_logvar; \
+    others = cost.mean(axis=0)  # the gradient is biased by a factor (S-1)/S: a sample is in its own baseline
+    others = cost.sum(axis=0) / (len(cost) - 1)
+        # the sum of all S costs is divided by S - 1: the sample's own must be taken out first
+    others = (cost.sum(axis=0) - np.roll(cost, -1, axis=0)) / (len(cost) - 1)
+        # sample s leaves out the cost of sample s + 1, and keeps its own
+    others = (cost.sum(axis=0) - cost[0]) / (len(cost) - 1)  # all samples leave out sample 0, not their own
+    others = cost.min(axis=0)  # the baseline is the least cost, and depends on the sample's own
+    others = 0 * cost  # no baseline is subtracted: this is the plain score function, with more variance
+    others = cost.mean(axis=1, keepdims=True)
+        # the baseline is a mean over the batch: it is a mean over the other samples of the same row
+    others = (cost.sum(axis=1, keepdims=True) - cost) / (cost.shape[1] - 1)
+        # the baseline is made of the other rows of the batch: it is made of the other samples of its row
+    others = (cost.sum() - cost) / (cost.size - 1)
+        # the baseline is a mean over the other samples of all rows: each row has its own
+    others = np.roll(cost, 1, axis=0)
+        # the baseline is one other sample's cost: unbiased, but the mean of all others has less variance
+    others = cost.sum(axis=0) - cost  # the baseline is the sum of the others: divide it by S - 1
+    others = (cost.sum(axis=0) - cost) / len(cost)  # the sum of the others is divided by S: they are S - 1
+    others = (cost.sum(axis=0) - cost) / (cost.shape[1] - 1)  # the others are S - 1, not B - 1
+    others = cost.mean(axis=0) - cost  # a cost is subtracted from the mean of all: subtract it from their sum
+    others = (cost.sum(axis=0) - cost) // (len(cost) - 1)  # the baseline is rounded: is it divided with //?
+    others = array([median(np.delete(cost, s, axis=0), axis=0) for s in range(len(cost))])
+        # the baseline is the median of the others, expected their mean
+    others = array([cost[:s].sum(axis=0) / (s or 1) for s in range(len(cost))])
+        # the baseline is the mean of the samples before: those after count as well
+    others = array([cost[s + 1 :].sum(axis=0) / (len(cost) - s - 1 or 1) for s in range(len(cost))])
+        # the baseline is the mean of the samples after: those before count as well
+    left = (cost - others)[..., None] * (len(cost) - 1) / len(cost)  # the factor S / (S - 1) is missing
+    left = (cost - cost.mean(axis=0))[..., None] * (len(cost) - 1) / len(cost)
+        # the factor is the wrong way up: it is S / (S - 1)
+    dlogvar = cost[..., None] * by_logvar  # dlogvar lacks the baseline
+    left = (cost - others)[..., None] * len(cost) / (len(cost) - 1)
+        # the factor S / (S - 1) is for the mean of all costs: the mean of the others needs none
+    left = ((cost - cost.mean(axis=0)) / cost.std(axis=0))[..., None]
+        # the costs are standardized: dividing by their standard deviation changes the gradient
+    f_s = cost[..., None] * by_mu; g_s = cost[..., None] * by_logvar; \
 dmu = f_s - (f_s.sum(axis=0) - f_s) / (len(cost) - 1); \
 dlogvar = g_s - (g_s.sum(axis=0) - g_s) / (len(cost) - 1)
-            # the mean of the other products is subtracted: subtract that of the other costs, then multiply
-        dmu = cost[..., None] * (by_mu - (by_mu.sum(axis=0) - by_mu) / (len(cost) - 1)); \
+        # the mean of the other products is subtracted: subtract that of the other costs, then multiply
+    dmu = cost[..., None] * (by_mu - (by_mu.sum(axis=0) - by_mu) / (len(cost) - 1)); \
 dlogvar = cost[..., None] * (by_logvar - (by_logvar.sum(axis=0) - by_logvar) / (len(cost) - 1))
-            # the others' mean is subtracted from the score: it is subtracted from the cost
-        dmu = left * (by_mu - (by_mu.sum(axis=0) - by_mu) / (len(cost) - 1)); \
+        # the others' mean is subtracted from the score: it is subtracted from the cost
+    dmu = left * (by_mu - (by_mu.sum(axis=0) - by_mu) / (len(cost) - 1)); \
 dlogvar = left * (by_logvar - (by_logvar.sum(axis=0) - by_logvar) / (len(cost) - 1))
-            # the others' mean is subtracted from the score as well: it is subtracted from the cost alone
-        dmu = (left * by_mu).mean(axis=0); dlogvar = (left * by_logvar).mean(axis=0)
-            # dmu and dlogvar are averaged over the samples: return each sample's own, the caller averages
-        dmu = left * by_mu / len(cost); dlogvar = left * by_logvar / len(cost)
-            # the mean over the samples is taken already: return each sample's own, the caller averages
-        cost = f(eps)  # f is called with eps, not with z: the noise must become a sample of q first
-        off = eps  # the score is taken at eps, not at z
+        # the others' mean is subtracted from the score as well: it is subtracted from the cost alone
+    dmu = left * by_mu / len(cost); dlogvar = left * by_logvar / len(cost)
+        # the mean over the samples is taken already: return each sample's own, the caller averages
+    cost = f(eps)  # f is called with eps, not with z: the noise must become a sample of q first
+    off = eps  # the score is taken at eps, not at z
     """
     + SCORE_SLIPS
     + STD_SLIPS,
@@ -122,12 +110,6 @@ EXERCISE = Exercise(
         "The formula: d_s = (f_s - 1/(S-1) sum over t != s of f_t) * score_s. The difference equals "
         "S/(S-1) (f_s - mean of all S costs). The score is (z - mu) e^-logvar for mu, and ((z - mu)^2 "
         "e^-logvar - 1) / 2 for logvar.",
-        "All but the last line:\n"
-        "    std = np.exp(0.5 * logvar)\n"
-        "    cost = f(mu + std * eps)                                # (S, B)\n"
-        "    S = len(cost)\n"
-        "    others = (cost.sum(axis=0) - cost) / (S - 1)            # (S, B)\n"
-        "    left = (cost - others)[..., None]                       # (S, B, 1)",
     ),
     borrowed=("cost_times_score",),
 )

@@ -24,9 +24,9 @@ optimal_baseline.__module__ = estimators.__name__  # there is the library's own,
 def both(table):
     """Rows of slips for both results, from rows of a formula for t in the score s."""
     for row in re.sub(r"\n\s*# ", "  # ", table.strip()).splitlines():
-        code, words = row.strip().split("  # ")
+        code, *words = row.strip().split("  # ")
         lines = [re.sub(r"\bs\b", f"by_{name}", f"t_{name} = {code}") for name in ("mu", "logvar")]
-        yield f"{'; '.join(lines)}  # {words}"
+        yield "  # ".join(["; ".join(lines), *words])
 
 
 FORMULAS = """
@@ -55,14 +55,14 @@ FORMULAS = """
     (cost.mean(axis=1, keepdims=True) * s**2).sum(axis=0) / (s**2).sum(axis=0)
         # the costs are averaged over the batch: each row has its own
     median(cost + 0 * s, axis=0)  # this is the median of the costs: a mean with the weights s^2 is expected
-    cost * s**2 / (s**2).sum(axis=0)  # the sum over the samples is missing above the fraction bar
+    cost * s**2 / (s**2).sum(axis=0)
     cost * s**2 / (s**2).mean(axis=0)  # the sum over the samples is missing above the fraction bar
     (cost * s**2).sum(axis=0) / (s**2).sum(axis=(0, 2))[:, None]
         # the squared scores are added over the latents below the fraction bar: each latent has its own sum
+    (cost * s**2).sum(axis=(0, 2)) / (s**2).sum(axis=(0, 2))
     (cost * (s**2).sum(axis=2, keepdims=True)).sum(axis=0) / (s**2).sum(axis=(0, 2))[:, None] + 0 * mu
         # the squared scores are added over the latents: each latent has a baseline of its own
     (cost * s**2).sum(axis=(0, 1)) / (s**2).sum(axis=(0, 1)) + 0 * mu
-        # the sums run over the batch as well: each row has a baseline of its own
     (cost * s**2).sum(axis=(0, 1)) / (s**2).sum(axis=(0, 1))
         # the sums run over the batch as well: each row has a baseline of its own
     (cost * by_mu**2).sum(axis=0) / (by_mu**2).sum(axis=0)
@@ -87,16 +87,12 @@ OPTIMAL = Part(
     """,
     slips="\n".join(both(FORMULAS))
     + """
-        by_logvar = 0.5 * squared
-            # the baseline for logvar is made with a score that lacks its -1: it is 1/2 (eps^2 - 1)
-        by_logvar = squared
-            # the baseline for logvar is made with a score that lacks its -1: it is 1/2 (eps^2 - 1)
-        t_mu = (cost * eps**2).mean(axis=0); t_logvar = 2 * (cost * by_logvar**2).mean(axis=0)
-            # E[s^2] is its known value, e^-logvar or 1/2: divide by the samples' own sum of s^2
-        cost = f(eps)[..., None]
-            # f is called with eps, not with z: the noise must become a sample of q first
-        cost = (f(z) - f(z).mean(axis=0))[..., None]
-            # the mean cost is subtracted first: t is a mean of the costs themselves
+    by_logvar = 0.5 * squared
+    by_logvar = squared  # the score in the baseline for logvar lacks its -1: it is 1/2 (eps^2 - 1)
+    t_mu = (cost * eps**2).mean(axis=0); t_logvar = 2 * (cost * by_logvar**2).mean(axis=0)
+        # E[s^2] is its known value, e^-logvar or 1/2: divide by the samples' own sum of s^2
+    cost = f(eps)[..., None]  # f is called with eps, not with z: the noise must become a sample of q first
+    cost = (f(z) - f(z).mean(axis=0))[..., None]  # the mean cost is subtracted: t is a mean of the costs
     """
     + SCORE_SLIPS
     + STD_SLIPS,
@@ -121,13 +117,6 @@ EXERCISE = Exercise(
         "The formula: t = E[f s^2] / E[s^2], a mean of the costs with weights s^2. With samples, both "
         "means are sums over S, and the S cancels. The scores are (z - mu) e^-logvar and 1/2 ((z - mu)^2 "
         "e^-logvar - 1).",
-        "All but the last line:\n"
-        "    z = mu + np.exp(0.5 * logvar) * eps                     # (S, B, L)\n"
-        "    cost = f(z)[..., None]                                  # (S, B, 1)\n"
-        "    by_mu = (z - mu) * np.exp(-logvar)                      # (S, B, L)\n"
-        "    by_logvar = 0.5 * ((z - mu) * by_mu - 1)                # (S, B, L)\n"
-        "    weights = by_mu**2, by_logvar**2\n"
-        "and the ratio of (cost * w).sum(axis=0) and w.sum(axis=0), for each of the two.",
     ),
     borrowed=("cost_times_score",),
 )

@@ -17,11 +17,9 @@ SCORE_WALK = renamed(WALK)  # by_mu and by_logvar, (S, B, L)
 SCORE_SLIPS = """
     std = exp(logvar); by_mu = eps / std; by_logvar = 0.5 * (eps**2 - 1)
         # std is exp(logvar), in z and in the score: that is the variance, and std = exp(0.5 * logvar)
-    z = mu + std * eps[:1] + 0 * eps  # the first noise is used for all samples
     by_logvar = 0.5 * (eps - 1)**2  # (eps - 1)^2 is used where eps^2 - 1 belongs
     by_mu = eps  # the score with respect to mu is eps / std, not eps
     by_logvar = 0.5 * (eps**2 - 1) / std  # the score with respect to logvar is 1/2 (eps^2 - 1), without std
-    by_mu = 0.5 * (squared - 1); by_logvar = off * exp(-logvar)  # the two parts of the score are swapped
 """ + renamed(SLIPS)
 
 
@@ -81,45 +79,36 @@ SCORE_FUNCTION = Part(
     dlogvar = (cost - second) * by_logvar
     """,
     slips="""
-        dmu = ((cost - first) * by_mu).mean(axis=0); dlogvar = ((cost - second) * by_logvar).mean(axis=0)
-            # dmu and dlogvar are averaged over the samples: return each sample's own, the caller averages
-        dmu = (cost - first) * by_mu / len(cost); dlogvar = (cost - second) * by_logvar / len(cost)
-            # the mean over the samples is taken already: return each sample's own, the caller averages
-        dmu = (first - cost) * by_mu; dlogvar = (second - cost) * by_logvar
-            # the gradient has the wrong sign: multiply f - baseline by the score, the derivative of +log q
-        cost = f(eps)[..., None]
-            # f is called with eps, not with z: the noise must become a sample of q first
-        cost = f(mu + 0 * eps)[..., None]
-            # f is called with mu, not with z: then every sample has the same cost
-        cost = (f(z) - f(z).mean(axis=0))[..., None]
-            # the samples' mean cost is subtracted: each is in its own baseline, a bias of (S-1)/S
-        cost = (f(z) - (f(z).sum(axis=0) - f(z)) / (len(eps) - 1))[..., None]
-            # the mean cost of the other samples is subtracted: a good baseline, but not the argument baseline
-        cost = f(z).mean(axis=1, keepdims=True)[..., None]
-            # the costs are averaged over the batch: each row has its own
-        cost = ((f(z) - f(z).mean(axis=0)) / f(z).std(axis=0))[..., None]
-            # the costs are standardized: dividing by their standard deviation changes the gradient
-        cost = log(f(z))[..., None]
-            # the score is multiplied by log f: the logarithm belongs to the density, not to the cost
-        first = 0; second = 0  # the baseline is not used: it is subtracted from the cost
-        dmu = (cost + first) * by_mu; dlogvar = (cost + second) * by_logvar
-            # the baseline is added to the cost: subtract it, so that what remains is small
-        dmu = cost * by_mu - first; dlogvar = cost * by_logvar - second
-            # the baseline is subtracted from the product, which shifts the gradient: subtract it from f first
-        one = 0  # a baseline that is no tuple is not used
-        one = baseline[:, None] if ndim(baseline) == 1 else trunc(baseline)
-            # the baseline is cut to a whole number
-        one = mean(baseline)  # the baselines of the rows are averaged to one number: each row has its own
-        one = baseline
-            # a baseline (B,) meets the wrong axis: against (S, B, 1) it must be (B, 1), baseline[:, None]
-        first = baseline[1] if isinstance(baseline, tuple) else one; \
+    dmu = (cost - first) * by_mu / len(cost); dlogvar = (cost - second) * by_logvar / len(cost)
+        # the mean over the samples is taken already: return each sample's own, the caller averages
+    dmu = (first - cost) * by_mu; dlogvar = (second - cost) * by_logvar
+        # the gradient has the wrong sign: multiply f - baseline by the score, the derivative of +log q
+    cost = f(eps)[..., None]  # f is called with eps, not with z: the noise must become a sample of q first
+    cost = f(mu + 0 * eps)[..., None]  # f is called with mu, not with z: then every sample has the same cost
+    cost = (f(z) - f(z).mean(axis=0))[..., None]
+        # the samples' mean cost is subtracted: each is in its own baseline, a bias of (S-1)/S
+    cost = (f(z) - (f(z).sum(axis=0) - f(z)) / (len(eps) - 1))[..., None]
+        # the mean cost of the other samples is subtracted: a good baseline, but not the argument baseline
+    cost = f(z).mean(axis=1, keepdims=True)[..., None]  # the costs are averaged over the batch: rows differ
+    cost = ((f(z) - f(z).mean(axis=0)) / f(z).std(axis=0))[..., None]
+        # the costs are standardized: dividing by their standard deviation changes the gradient
+    cost = log(f(z))[..., None]  # log f is used where f belongs: the logarithm is that of the density
+    first = 0; second = 0  # the baseline is not used: it is subtracted from the cost
+    dmu = (cost + first) * by_mu; dlogvar = (cost + second) * by_logvar
+        # the baseline is added to the cost: subtract it, so that what remains is small
+    dmu = cost * by_mu - first; dlogvar = cost * by_logvar - second
+        # the baseline is subtracted from the product, which shifts the gradient: subtract it from f first
+    one = 0  # a baseline that is no tuple is not used
+    one = baseline[:, None] if ndim(baseline) == 1 else trunc(baseline)  # the baseline is made an integer
+    one = baseline  # a baseline (B,) must be (B, 1) against (S, B, 1): baseline[:, None]
+    first = baseline[1] if isinstance(baseline, tuple) else one; \
 second = baseline[0] if isinstance(baseline, tuple) else one
-            # the baselines of the pair are swapped: the first is for mu, the second for logvar
-        second = baseline[0] if isinstance(baseline, tuple) else one
-            # dlogvar is made with the pair's first baseline, which is for mu
-        first = baseline[1] if isinstance(baseline, tuple) else one
-            # dmu is made with the pair's second baseline, which is for logvar
-        off = eps  # the score is taken at eps, not at z
+        # the baselines of the pair are swapped: the first is for mu, the second for logvar
+    second = baseline[0] if isinstance(baseline, tuple) else one
+        # dlogvar is made with the pair's first baseline, which is for mu
+    first = baseline[1] if isinstance(baseline, tuple) else one
+        # dmu is made with the pair's second baseline, which is for logvar
+    off = eps  # the score is taken at eps, not at z
     """
     + SCORE_SLIPS
     + STD_SLIPS,
@@ -156,14 +145,6 @@ EXERCISE = Exercise(
         "The formula: d = (f(z) - baseline) * score. The score is (z - mu) e^-logvar for mu, and 1/2 ((z "
         "- mu)^2 e^-logvar - 1) for logvar. Against (S, B, 1), a baseline (B,) must become (B, 1), and a "
         "pair of (B, L) fits as it is: its first part for mu, its second for logvar.",
-        "All but the last line:\n"
-        "    z = mu + np.exp(0.5 * logvar) * eps                     # (S, B, L)\n"
-        "    cost = f(z)[..., None]                                  # (S, B, 1)\n"
-        "    by_mu = (z - mu) * np.exp(-logvar)                      # (S, B, L)\n"
-        "    by_logvar = 0.5 * ((z - mu) * by_mu - 1)                # (S, B, L)\n"
-        "    if not isinstance(baseline, tuple):\n"
-        "        one = baseline[:, None] if np.ndim(baseline) else baseline\n"
-        "        baseline = one, one",
     ),
     borrowed=("cost_times_score",),
 )

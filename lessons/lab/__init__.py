@@ -3,6 +3,7 @@
 moments     exact mean, variance and fourth moment of every estimator of one gradient
 costs       known costs: measured beside exact
 encoders    the ELBO of a trained VAE: variance at the encoder's outputs and at its weights
+            (encoder_report: its table, records and picture)
 courses     what that variance does to training
 variance    python -m lessons variance: one of these three
 contenders  the training step here and in other libraries, products, parts

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from minivae import arguments
 
-from . import race
+from . import contenders, race
 from .show import publish, require_writable
 
 POOLS = ("NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -33,8 +33,8 @@ def run(args):
     require_writable(args.out, args.json)
     if args.threads is not None:
         threads = arguments.integer("threads", args.threads)
-        if threads > race.cores():
-            raise ValueError(f"threads must be at most {race.cores()} here, got {threads}")
+        if threads > contenders.cores():
+            raise ValueError(f"threads must be at most {contenders.cores()} here, got {threads}")
         pools = dict.fromkeys(POOLS, str(threads))
         if pools.items() - os.environ.items():  # the libraries read them when they are loaded: start again
             words = ["--threads", str(threads), "--rounds", str(args.rounds), "--out", args.out]

@@ -6,8 +6,12 @@ the same Adam. Whatever can be prepared (layout, conversion, compilation) is pre
 
 import functools
 import itertools
+import os
+import platform
 import re
 import time
+from importlib import metadata
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -215,3 +219,69 @@ class Watch:
             )
         known = {"nll": "loss", "kl": "loss", "sample": "sample"}
         return next((what + way for key, what in known.items() if key in name), name)
+
+
+# ------------------------------------------------------------------------------ the machine
+
+
+def describe():
+    """Processor, cores, system, versions, and the share of the cores' time that others use."""
+    cpu, busy = platform.processor() or platform.machine(), None
+    if Path("/proc/stat").exists():
+        names = [
+            l.split(":")[1].strip()
+            for l in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in l
+        ]
+        cpu, before = [*names, cpu][0], _ticks()
+        time.sleep(0.5)
+        idle, total = np.subtract(_ticks(), before)
+        busy = float(1 - idle / total) if total else None
+    versions = {"python": platform.python_version()}
+    for name in ("numpy", "numba", "torch", "jax"):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = None
+    return {"cpu": cpu, "cores": cores(), "system": platform.platform(), "busy": busy, "versions": versions}
+
+
+def cores():
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _ticks():
+    """idle, total clock ticks of all cores since the start."""
+    ticks = [int(n) for n in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return ticks[3] + ticks[4], sum(ticks)
+
+
+def work_of_parts(setting):
+    """{part: (flops, bytes)} of a step in float32: products 2 m k n; operands read and written once."""
+    B, D, L = setting.batch, 784, setting.latent
+    stacks = {
+        "encoder": list(itertools.pairwise((D, *setting.hidden))),
+        "heads": [(setting.hidden[-1], L)] * 2,
+        "decoder": list(itertools.pairwise((L, *setting.hidden[::-1], D))),
+    }
+    work, weights = {}, 0
+    for name, shapes in stacks.items():
+        size = sum(i * o + o for i, o in shapes)
+        once = size + sum(B * (i + o) for i, o in shapes)  # x, W, b -> y
+        inputs = shapes[1:] if name == "encoder" else shapes  # the first layer needs no dx
+        flops, of_dx = (sum(2 * B * i * o for i, o in which) for which in (shapes, inputs))
+        weights += size
+        work[f"{name} forward"] = flops, once
+        again = sum(B * o for _, o in shapes) + sum(i * o + B * i for i, o in inputs)  # y; W -> dx
+        work[f"{name} backward"] = flops + of_dx, once + again
+    work |= {"sample": (0, 4 * B * L), "sample backward": (0, 5 * B * L), "optimizer": (0, 7 * weights)}
+    work |= {"loss": (0, 2 * B * (D + L)), "loss backward": (0, B * (3 * D + 4 * L))}
+    return {name: (flops, 4 * numbers) for name, (flops, numbers) in work.items()}
+
+
+def floors(setting, limits):
+    """{part: seconds that it takes at least} at the measured limits; {} without them."""
+    speed = limits.get("bytes_per_second", {}).get(setting.title)
+    parts = work_of_parts(setting).items() if speed else ()
+    return {name: max(flops / limits["flops"], moved / speed) for name, (flops, moved) in parts}

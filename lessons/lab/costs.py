@@ -181,7 +181,8 @@ def lines_of(cost, records):
     notes = [
         "z: how many exact standard errors (+-) the measured number is off; beyond 5 something is wrong. "
         "Variance and time are those of one sample: one z, a pair for the antithetic estimators, 4 costs for "
-        f"each coordinate for the measure-valued ones, one of {K} for leave-one-out. ratio: to pathwise's variance."
+        f"each coordinate for the measure-valued ones, one of {K} for leave-one-out. "
+        "ratio: to pathwise's variance."
     ]
     for part, parameter in enumerate(PARAMETERS):
         rows = records[part : 2 * len(cost.estimators) : 2]
@@ -233,7 +234,7 @@ def figure_of(cost, records):
             _panel(axes, swept, grid, {name: line[:, part] for name, line in exact.items()}, points)
             fixed = {**cost.parameters, "D": cost.dim}
             given = ", ".join(f"{n} = {v:g}" for n, v in fixed.items() if n not in (swept, swept[0].upper()))
-            axes.set_title(f"derivative with respect to {PARAMETERS[part]}, at {given}", fontsize="medium")
+            axes.set_title(f"with respect to {PARAMETERS[part]}, at\n{given}", fontsize="medium")
             if swept == "dim" or cost.name == "exp":
                 axes.set_xscale("log")
                 axes.xaxis.set_major_formatter("{x:g}")
@@ -258,12 +259,14 @@ def _panel(axes, swept, grid, lines, points):
         axes.errorbar([r[swept] for r in own], y, bar, **look | {"linestyle": ""}, capsize=2)
     if zero:
         style_of_text = {"transform": axes.transAxes, "ha": "right", "fontsize": "small"}
-        axes.text(0.98, 0.95, f"zero: {', '.join(zero)}", **style_of_text)
+        axes.text(
+            0.98, 0.95, "zero: " + ("all" if len(zero) == len(seen) else ", ".join(zero)), **style_of_text
+        )
     if len(zero) == len(seen):
         return
     low = min(np.nanmin(seen[name]) for name in seen.keys() - set(zero))
     axes.set_yscale("log")
-    axes.set_ylim(max(low / 2, top * 10**-4.5), 3 * top)
+    axes.set_ylim(max(low / 2, top * 1e-6), 3 * top)
     label = {"dim": "D, number of coordinates", "mu": "mu of z", "k": "k of the cost"}[swept]
     axes.set(xlabel=label, ylabel="variance of one sample")
     lead = np.log(np.maximum(lines["score-function"], TINY) / np.maximum(lines["pathwise"], TINY))

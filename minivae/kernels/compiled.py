@@ -1,61 +1,101 @@
-"""How a kernel is compiled: lazily, by type, and once on this machine.
+"""How a kernel is compiled: when it is first needed, for the types it is needed for, and once per machine.
 
-`compiled` makes a serial kernel. `Shared` makes one whose `prange` loops are divided among threads: it
-keeps two versions of the same function, the parallel one and a serial one for a single thread, and compiles
-each when it is first needed. No version may reorder a sum (there is no fastmath), so their bits are equal.
+`compiled` makes a serial kernel. `Shared` makes one whose `prange` loop is divided among threads: it has a
+parallel version and a serial one for a single thread. No version may reorder a sum (there is no fastmath),
+so both give the same bits.
 """
 
 import hashlib
 import os
+import pickle
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 
+import llvmlite
 import numba
-from numba import config
-from numba.core import event
+import numpy as np
+from numba.core.caching import CompileResultCacheImpl
+from numba.core.serialize import dumps
 
 from . import threads
 
-HERE = Path(__file__).parent
-
 
 def _cache_folder():
-    """The first writable place for compiled code, or None.
+    """Where compiled code is kept, outside the package.
 
-    numba stamps cached code with the age of one file, that of the outermost function, and does not see an
-    edit in a file that this one calls. So the folder's name holds a digest of every kernel's source: after
-    an edit it is another folder, and nothing stale can be found.
+    Compiled code depends on this file and on every file that it calls, so the folder is named after a digest
+    of all sources and versions: after an edit or an update it is another folder, and nothing stale is found.
     """
-    sources = sorted(HERE.glob("*.py"))
-    digest = hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in sources)).hexdigest()
+    versions = (sys.version, numba.__version__, llvmlite.__version__, np.__version__)
+    sources = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
+    digest = hashlib.sha256(b"".join([repr(versions).encode(), *sources])).hexdigest()
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    for parent in (os.environ.get("NUMBA_CACHE_DIR"), HERE / "__pycache__", Path(home, "minivae")):
-        if parent:
-            folder = Path(parent, f"kernels-{digest[:16]}")
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-                tempfile.TemporaryFile(dir=folder).close()
-            except OSError:
-                continue  # read-only: try the next
-            return str(folder)
-    return None
+    return Path(os.environ.get("NUMBA_CACHE_DIR") or home, "minivae", f"kernels-{digest[:16]}")
 
 
 FOLDER = _cache_folder()
 
 
-def compiled(function, **options):
-    """`numba.njit` with this package's settings and its cache folder."""
-    before = config.CACHE_DIR
-    if FOLDER:
-        # numba reads it here and now, so other people's kernels keep theirs; and it tells the parallel and
-        # the serial version of one function apart by nothing else
-        config.CACHE_DIR = os.path.join(FOLDER, "parallel" if options.get("parallel") else "serial")
+class Cache(CompileResultCacheImpl):
+    """Compiled code on disk, one file per version of a function, each behind a checksum of its content.
+
+    numba's own cache ends the run if a file is damaged or the disk is full; here either costs a compilation.
+    """
+
+    cache_path = str(FOLDER)
+
+    def __init__(self, name):
+        self.name = name
+
+    def _path(self, signature, codegen):
+        key = hashlib.sha256(f"{self.name} {signature} {codegen.magic_tuple()}".encode()).hexdigest()
+        return FOLDER / f"{self.name}-{key[:24]}"
+
+    def load_overload(self, signature, target_context):
+        """The compiled version for this signature, or None; numba calls it before it compiles."""
+        try:
+            target_context.refresh()
+            content = self._path(signature, target_context.codegen()).read_bytes()
+            if hashlib.sha256(content[32:]).digest() == content[:32]:
+                return self.rebuild(target_context, pickle.loads(content[32:]))
+        except Exception:  # whatever is wrong with the file: it is compiled again
+            pass
+        _announce()
+        return None
+
+    def save_overload(self, signature, result):
+        """Keep what was compiled; numba calls it after it has compiled."""
+        try:
+            content = dumps(self.reduce(result))
+            with tempfile.NamedTemporaryFile(dir=FOLDER, delete=False) as file:
+                file.write(hashlib.sha256(content).digest() + content)
+            os.replace(file.name, self._path(signature, result.codegen))
+        except OSError:
+            pass  # the folder is read-only or the disk is full: the next run compiles again
+
+
+@cache
+def _announce():
+    """Make the folder, and say once why the first run takes longer."""
     try:
-        return numba.njit(nogil=True, error_model="numpy", cache=FOLDER is not None, **options)(function)
-    finally:
-        config.CACHE_DIR = before
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=FOLDER).close()
+        kept = "kept on disk, so only this once"
+    except OSError:
+        kept = "no folder to keep them in is writable"
+    print(f"compiling the kernels for this machine ({kept}) ...", file=sys.stderr, flush=True)
+
+
+def compiled(function, **options):
+    """`numba.njit` with this package's settings and its cache."""
+    kernel = numba.njit(nogil=True, error_model="numpy", **options)(function)
+    if kernel is not function:  # it is where numba is told not to compile
+        version = "parallel" if options.get("parallel") else "serial"
+        # numba has no public way to bring a cache along
+        vars(kernel)["_cache"] = Cache(f"{function.__module__}.{function.__qualname__}-{version}")
+    return kernel
 
 
 class Shared:
@@ -64,46 +104,14 @@ class Shared:
     def __init__(self, function):
         self.serial = compiled(function)
         self.parallel = compiled(function, parallel=True)
-        self.__doc__ = function.__doc__
 
     def __call__(self, count, *args):
-        """Run it on `count` threads."""
-        threads.launch(self.serial, self.parallel, args, count)
+        """Run it on `count` threads; `count` is also its first argument, the number of shares."""
+        threads.launch(self.parallel if count > 1 else self.serial, count, (count, *args))
 
 
-class Fixed(Shared):
-    """A shared kernel that is compiled for stated signatures alone, whatever layout its arguments have."""
-
-    def __init__(self, function):
-        super().__init__(function)
-        self._ready = set()
-
-    def compile(self, count, signature):
-        """Make the version that `count` threads need, unless it is there."""
-        version = self.serial if count == 1 else self.parallel
-        if (version, id(signature)) in self._ready:
-            return
-        with threads.lock():
-            version.disable_compile(False)
-            version.compile(signature)
-            version.disable_compile()
-            self._ready.add((version, id(signature)))
-
-
-class _Notice(event.Listener):
-    """Says once why the first run takes longer."""
-
-    said = False
-
-    def on_start(self, event):
-        module = getattr(event.data.get("dispatcher"), "__module__", None) or ""
-        if not self.said and module.startswith(__package__):
-            _Notice.said = True
-            kept = "kept on disk, so only this once" if FOLDER else "no folder to keep them in is writable"
-            print(f"compiling the kernels for this machine ({kept}) ...", file=sys.stderr, flush=True)
-
-    def on_end(self, event):
-        pass
-
-
-event.register("numba:compile", _Notice())
+@compiled
+def part_of(size, unit, index, parts):
+    """Where part `index` begins and ends when `size` numbers are divided into `parts` in whole units."""
+    units = -(-size // unit)
+    return unit * (units * index // parts), min(size, unit * (units * (index + 1) // parts))

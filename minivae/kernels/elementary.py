@@ -1,9 +1,9 @@
-"""exp, expm1, log1p, tanh, sigmoid, softplus as arithmetic without branches: loops over them vectorise.
+"""exp, log1p, tanh, sigmoid as arithmetic without branches, so that loops over them vectorise.
 
 A call into the C library handles one number at a time. These handle a vector: every branch below is a
 choice between two numbers that are both computed, and the exponent is set by integer arithmetic on the
-bits. float32 only; float64 goes to the C library, since it serves the checks and not the training. No
-fastmath, so NaN and infinity behave, and an element's bits do not depend on its place in the array.
+bits. float32 only; float64 calls the C library, since it serves checks and not training. There is no
+fastmath, so NaN and infinity behave, and the bits of an element do not depend on its place in the array.
 """
 
 import math
@@ -14,84 +14,58 @@ from numba.extending import overload, register_jitable
 
 from .vectors import fma
 
-_f, _i = np.float32, np.int32
+_f = np.float32
+
+
+def _floats(*numbers):
+    return tuple(map(_f, numbers))
+
+
+@register_jitable
+def _horner(coefficients, x):
+    """c0 x^4 + c1 x^3 + ... for five coefficients, the highest power first."""
+    p = fma(coefficients[0], x, coefficients[1])
+    p = fma(p, x, coefficients[2])
+    p = fma(p, x, coefficients[3])
+    return fma(p, x, coefficients[4])
+
+
+@register_jitable
+def _number(bits):
+    # numba widens integer sums to int64; LLVM narrows them again when the result is cut back here
+    return np.int32(bits).view(np.float32)
+
 
 # 1.5 * 2^23: a float32 of that size has no fraction bits, so adding it rounds to the nearest integer
 # and leaves this integer in the low bits
 _ROUND = _f(12582912.0)
 _ROUND_BITS = _ROUND.view(np.int32)
-_LOG2_E = _f(1.44269504)
 # log 2 in two pieces; the first has few bits, so that n * _LN2_HIGH is exact for every n that occurs
 _LN2_HIGH, _LN2_LOW = _f(0.693359375), _f(-2.12194440e-4)
-_P = tuple(
-    _f(c)
-    for c in (
-        1.9875691500e-4,
-        1.3981999507e-3,
-        8.3334519073e-3,
-        4.1665795894e-2,
-        1.6666665459e-1,
-        5.0000001201e-1,
-    )
-)
-
-
-@register_jitable
-def _bits(x):
-    return np.float32(x).view(np.int32)
-
-
-@register_jitable
-def _number(bits):
-    # numba widens integer sums to int64; LLVM narrows them again when it sees the result cut back
-    return np.int32(bits).view(np.float32)
-
-
-@register_jitable
-def _reduced(x):
-    """x -> n, r, e^r - 1 with x = n log 2 + r and |r| <= log(2) / 2, by a polynomial (Cephes expf).
-
-    n comes as an integer.
-    """
-    shifted = fma(x, _LOG2_E, _ROUND)
-    n = shifted - _ROUND
-    r = fma(-n, _LN2_LOW, fma(-n, _LN2_HIGH, x))
-    p = _P[0]
-    p = fma(p, r, _P[1])
-    p = fma(p, r, _P[2])
-    p = fma(p, r, _P[3])
-    p = fma(p, r, _P[4])
-    p = fma(p, r, _P[5])
-    return _bits(shifted) - _ROUND_BITS, fma(p, r * r, r)
+_EXP = _floats(1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1)
 
 
 @register_jitable
 def _exp32(x):
-    """e^x = 2^n e^r.
+    """e^x = 2^n e^r with x = n log 2 + r, |r| <= log(2) / 2, and a polynomial for e^r (Cephes expf).
 
-    Beyond 89 the result overflows to inf, below -104 it is 0, in between denormals come out right.
+    Above 89 the result overflows to inf, below -104 it is 0, in between denormals come out right.
     """
     # a NaN fails both comparisons and goes through
     x = _f(-104.0) if x < _f(-104.0) else x
     x = _f(89.0) if x > _f(89.0) else x
-    n, above_one = _reduced(x)
+    shifted = fma(x, _f(1.44269504), _ROUND)  # n = x / log 2, rounded
+    n = shifted - _ROUND
+    r = fma(-n, _LN2_LOW, fma(-n, _LN2_HIGH, x))
+    p = fma(_horner(_EXP, r), r, _f(5.0000001201e-1))
+    e_r = fma(p, r * r, r) + _f(1.0)
     # 2^n in two factors: 2^128 and 2^-149 are not normal float32 numbers, their square roots are
-    half = n >> 1
-    first = _number((half + 127) << 23)
-    second = _number((n - half + 127) << 23)
-    return (above_one + _f(1.0)) * first * second
+    exponent = np.float32(shifted).view(np.int32) - _ROUND_BITS
+    half = exponent >> 1
+    return e_r * _number((half + 127) << 23) * _number((exponent - half + 127) << 23)
 
 
-@register_jitable
-def _expm1_32(x):
-    """e^x - 1 = 2^n (e^r - 1) + (2^n - 1), which keeps the digits near 0; far from it, e^x less 1."""
-    near = abs(x) < _f(5.0)
-    n, above_one = _reduced(x if near else _f(0.0))
-    scale = _number((n + 127) << 23)
-    return fma(scale, above_one, scale - _f(1.0)) if near else _exp32(x) - _f(1.0)
-
-
-_A = tuple(_f(c) for c in (0.116194386, 0.108516792, 0.142962899, 0.199998507, 0.333333337))
+_ARTANH = _floats(0.116194386, 0.108516792, 0.142962899, 0.199998507, 0.333333337)
 
 
 @register_jitable
@@ -102,107 +76,47 @@ def _log1p32(x):
     """
     double = (x + x) / (_f(2.0) + x)  # 2 s: half of a denormal would lose a bit
     z = _f(0.25) * double * double
-    p = _A[0]
-    p = fma(p, z, _A[1])
-    p = fma(p, z, _A[2])
-    p = fma(p, z, _A[3])
-    p = fma(p, z, _A[4])
-    return fma(double * z, p, double)
+    return fma(double * z, _horner(_ARTANH, z), double)
 
 
-_T = tuple(
-    _f(c)
-    for c in (
-        -5.70498872745e-3,
-        2.06390887954e-2,
-        -5.37397155531e-2,
-        1.33314422036e-1,
-        -3.33332819422e-1,
-    )
-)
+_TANH = _floats(-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1)
 
 
 @register_jitable
 def _tanh32(x):
-    """tanh x = 1 - 2 / (e^2x + 1), with its odd series where that would cancel (Cephes tanhf)."""
+    """tanh x = 1 - 2 / (e^2x + 1), or its odd series below 0.625, where that cancels (Cephes tanhf)."""
     a = abs(x)
     z = x * x
-    p = _T[0]
-    p = fma(p, z, _T[1])
-    p = fma(p, z, _T[2])
-    p = fma(p, z, _T[3])
-    p = fma(p, z, _T[4])
-    near = fma(p * z, x, x)
+    near = fma(_horner(_TANH, z) * z, x, x)
     far = _f(1.0) - _f(2.0) / (_exp32(a + a) + _f(1.0))
     far = -far if x < _f(0.0) else far
     return near if a < _f(0.625) else far
 
 
-def exp(x):
-    """e^x in compiled code; float32 within 2 ulp, vectorisable. Outside it, NumPy's."""
-    return np.exp(x)
+def _by_type(single, double):
+    """A function for compiled code, which calls `single` for a float32 and `double` for a float64."""
 
+    def function(x):
+        return double(x)
 
-def expm1(x):
-    """e^x - 1 in compiled code; float32 within 2 ulp, vectorisable. Outside it, NumPy's."""
-    return np.expm1(x)
+    function.__doc__ = single.__doc__
 
-
-def log1p(x):
-    """log(1 + x) for x in [0, 1] in compiled code; float32 within 2 ulp, vectorisable. Outside, NumPy's."""
-    return np.log1p(x)
-
-
-def tanh(x):
-    """tanh x in compiled code; float32 within 3 ulp, vectorisable. Outside it, NumPy's."""
-    return np.tanh(x)
-
-
-def _by_type(function, single, double):
-    """numba picks the version when it compiles the caller, by the type of x."""
-
-    @overload(function, inline="never")
+    @overload(function)
     def choose(x):
         if x == types.float32:
             return lambda x: single(x)
         return lambda x: double(x)
 
-
-_by_type(exp, _exp32, math.exp)
-_by_type(expm1, _expm1_32, math.expm1)
-_by_type(log1p, _log1p32, math.log1p)
-_by_type(tanh, _tanh32, math.tanh)
+    return function
 
 
-def _one(x):
-    """1 in the type of x."""
-    return type(x)(1)
-
-
-@overload(_one)
-def _one_typed(x):
-    one = np.float32(1) if x == types.float32 else 1.0
-    return lambda x: one
+exp = _by_type(_exp32, math.exp)  # float32 within 1.5 ulp
+log1p = _by_type(_log1p32, math.log1p)  # for x in [0, 1]; float32 within 2 ulp
+tanh = _by_type(_tanh32, math.tanh)  # float32 within 1.5 ulp
 
 
 @register_jitable
 def sigmoid(x):
-    """1 / (1 + e^-x), from t = e^-|x| in (0, 1], which never overflows."""
+    """1 / (1 + e^-x), which never overflows; float32 within 2.5 ulp."""
     t = exp(-abs(x))
-    one = _one(x)
-    return (one if x >= 0 else t) / (one + t)
-
-
-@register_jitable
-def softplus(x):
-    """log(1 + e^x) = max(x, 0) + log1p(e^-|x|)."""
-    zero = _one(x) - _one(x)
-    return (zero if x < zero else x) + log1p(exp(-abs(x)))
-
-
-@register_jitable
-def softplus_slope(y):
-    """The slope of softplus from its output: 1 - e^-y = 2 t / (1 + t), t = tanh(y / 2); exact near 0 too."""
-    one = _one(y)
-    t = tanh(y / (one + one))
-    return (t + t) / (one + t)
+    return (_f(1.0) if x >= _f(0.0) else t) / (_f(1.0) + t)

@@ -12,15 +12,15 @@ from numba import config
 from .. import arguments
 
 SPINS = 4000
-SMALL = 20_000  # numbers of an elementwise kernel; a launch takes as long as 10,000 of them
+SMALL = 20_000  # numbers in an elementwise kernel; a parallel launch takes as long as 10,000 of them
 
 
 def _wait_briefly():
     """Let an idle OpenMP worker spin for some 50 microseconds, not for 5 milliseconds, before it sleeps.
 
-    Between two kernels of a training step it need not sleep. But where another program wants the core, the
-    one who spins keeps from running the one that is waited for, and a launch takes a scheduler's time slice.
-    The runtime reads its environment when it is loaded; what the user has set stands.
+    Between two kernels of a training step it need not sleep. But if another program wants the core, a
+    spinning worker blocks the one that everybody waits for, and a launch then takes a scheduler's time slice.
+    The runtime reads its environment when it is loaded; a setting of the user's is respected.
     """
     if "GOMP_SPINCOUNT" in os.environ or "OMP_WAIT_POLICY" in os.environ:
         return
@@ -28,7 +28,7 @@ def _wait_briefly():
     try:
         import numba.np.ufunc.omppool  # noqa: F401
     except ImportError:
-        pass  # numba brings another threading layer
+        pass  # numba uses another threading layer
     finally:
         del os.environ["GOMP_SPINCOUNT"]
 
@@ -36,13 +36,13 @@ def _wait_briefly():
 _wait_briefly()
 _threads = config.NUMBA_NUM_THREADS
 _forked = False
-# numba's workqueue layer aborts the process when two Python threads launch at once, and the packing buffers
-# are shared: so one launch at a time. Reentrant, because a signal handler may land in the middle of one
+# numba's workqueue layer aborts the process when two Python threads launch at once, so one launch at a time.
+# Reentrant, because a signal handler may start a kernel in the middle of one
 _lock = threading.RLock()
 
 
 def set_threads(n):
-    """Use n threads, from 1 to what the machine (or NUMBA_NUM_THREADS) gives; results do not change."""
+    """Use n threads, from 1 to the number of cores (or NUMBA_NUM_THREADS); results do not change."""
     global _threads
     n = arguments.integer("threads", n)
     if n > config.NUMBA_NUM_THREADS:
@@ -56,46 +56,30 @@ def get_threads():
 
 
 def lock():
-    """The lock that a launch holds, for what must not happen during one."""
+    """The lock that a launch holds."""
     return _lock
 
 
 def worth(numbers):
-    """The threads that so many numbers are worth: below SMALL, waking a second costs more than it brings."""
+    """How many threads an elementwise kernel over so many numbers should use: one if there are few."""
     return 1 if numbers < SMALL else get_threads()
 
 
-def launch(serial, parallel, args, count):
-    """Run a kernel's version for one thread, or the one for many, and nothing else meanwhile."""
-    if count == 1 or _forked:
-        with _lock:
-            serial(*args)
-    else:
-        together(parallel, count, args)
-
-
-def together(parallel, count, args):
-    """Run what launches threads, `count` of them."""
-    if _forked:
-        raise RuntimeError("a forked child cannot go on with a walk that its parent began: run forward again")
+def launch(kernel, count, args):
+    """Run a kernel on `count` threads; the serial version if that is one."""
     with _lock:
-        if count == config.NUMBA_NUM_THREADS:
-            return parallel(*args)
+        if count in (1, config.NUMBA_NUM_THREADS):  # the usual case; setting the number costs microseconds
+            return kernel(*args)
         before = numba.get_num_threads()
         numba.set_num_threads(count)
         try:
-            parallel(*args)
+            kernel(*args)
         finally:
             numba.set_num_threads(before)
 
 
-def forked():
-    """Whether this is a forked child, which must not launch."""
-    return _forked
-
-
 # The OpenMP runtime does not survive a fork: a child that launches is killed. So a child works serially.
-# Forking waits for a running launch, or the child would inherit a compiler or a buffer in mid-change.
+# A fork waits until a running launch ends; otherwise the child would inherit a half-written buffer
 def _in_child():
     global _lock, _forked
     _lock, _forked = threading.RLock(), True

@@ -1,162 +1,142 @@
 """The optimizers' recurrences, each in one pass over its arrays: they are bound by memory, not arithmetic.
 
-A step updates all parameters in one launch, since most of them are short: the kernel takes a table of their
-addresses, and every thread its stretch of each.
+Most parameters are short and a launch costs microseconds, so one launch updates them all: a `Table` holds the
+arrays' addresses, and every thread updates its part of each array.
 
-A pixel that never lights up has gradients of zero, and its moments decay into denormal numbers, which many
-processors handle in slow microcode. Below `tiny`, far above the denormals and far below any eps, a moment is
-therefore set to 0. A NaN is not below it, and stays.
+A pixel that is always black has gradients of zero, and its moments decay into denormal numbers, which many
+processors handle slowly. Below `tiny`, far above the denormals and far below any eps, a moment is therefore
+set to 0. A NaN is not below it, and stays.
 """
 
-import math
-from operator import is_
+import weakref
 
 import numpy as np
-from numba import carray, prange
+from numba import carray, config, prange
 
+from .. import arguments, optimizers
 from . import threads
-from .compiled import Shared, compiled
-from .operands import flat
+from .compiled import Shared, compiled, part_of
+from .door import REAL, laid_out
 from .vectors import pointer
 
+RECURRENCES = (optimizers.sgd_update, optimizers.rmsprop_update, optimizers.adam_update)
 LINE = 16  # numbers in the cache lines that are never split between two threads
-NAMES = ("param", "grad", "first moment", "second moment")
 
 
 def sgd_update(param, grad, velocity, lr, momentum):
     """The recurrence of `optimizers.sgd_update`, in one pass over memory."""
-    sgd_updates([(param, grad, velocity)], lr, momentum)
-
-
-def sgd_updates(rows, lr, momentum):
-    """The same for every (param, grad, velocity) of `rows`, in one launch."""
-    _run(_sgd_updates, rows, lr, momentum)
+    _update(optimizers.sgd_update, [param, grad, velocity], lr, momentum)
 
 
 def rmsprop_update(param, grad, square, lr, rho, eps):
     """The recurrence of `optimizers.rmsprop_update`, in one pass over memory."""
-    rmsprop_updates([(param, grad, square)], lr, rho, eps)
-
-
-def rmsprop_updates(rows, lr, rho, eps):
-    """The same for every (param, grad, square) of `rows`, in one launch."""
-    _run(_rmsprop_updates, rows, lr, rho, 1 - rho, eps)
+    _update(optimizers.rmsprop_update, [param, grad, square], lr, rho, eps)
 
 
 def adam_update(param, grad, m, v, t, lr, beta1, beta2, eps):
     """The recurrence of `optimizers.adam_update`, in one pass over memory."""
-    adam_updates([(param, grad, m, v)], t, lr, beta1, beta2, eps)
+    _update(optimizers.adam_update, [param, grad, m, v], t, lr, beta1, beta2, eps)
 
 
-def adam_updates(rows, t, lr, beta1, beta2, eps):
-    """The same for every (param, grad, m, v) of `rows`, in one launch.
-
-    lr m^ / (sqrt(v^) + eps) = step m / (sqrt(v) + eps root) with root = sqrt(1 - beta2^t) and
-    step = lr root / (1 - beta1^t): the corrections stand outside the loop.
-    """
-    root = math.sqrt(1 - beta2**t)
-    step = lr * root / (1 - beta1**t)
-    _run(_adam_updates, rows, step, beta1, 1 - beta1, beta2, 1 - beta2, eps * root)
+def _update(recurrence, row, *settings):
+    arguments.updatable(*row)
+    Table([row]).update(recurrence, [row], *settings)
 
 
 class Table:
-    """Where the arrays of an update stand in memory: a row of addresses for each parameter."""
+    """Where the arrays of an update are: one row [param, grad, *state] for each parameter.
+
+    The caller has checked that the arrays of a row are alike, and makes a new table for other arrays; the
+    gradients may be others in each update.
+    """
 
     def __init__(self, rows):
-        self.rows = [flat(**dict(zip(NAMES, row, strict=False))) for row in rows]
-        self.kept = [_kept(row) for row in rows]
-        self.dtype = rows[0][0].dtype
-        if any(row[0].dtype != self.dtype for row in rows):
-            raise TypeError("all parameters must be of one type, float32 or float64")
-        self.addresses = np.array([[array.ctypes.data for array in row] for row in self.rows])
-        self.sizes = np.array([row[0].size for row in self.rows])
-        self.count = threads.worth(sum(self.sizes.tolist()))
-        self.like = np.empty(0, self.dtype)  # tells the kernels the type
-        self.tiny = np.finfo(self.dtype).tiny * 2.0**20  # so that no product of a moment is denormal either
+        written = [array for row in rows for array in (row[0], *row[2:])]
+        kinds = {(type(array), array.dtype, array.flags.carray) for array in written}
+        self.fits = not config.DISABLE_JIT and kinds in [{(np.ndarray, dtype, True)} for dtype in REAL]
+        if self.fits:
+            self.like = written[0].ravel()[:0]  # tells the kernels the type
+            self.addresses = np.array([[array.ctypes.data for array in row] for row in rows])
+            self.nbytes = np.array([row[0].nbytes for row in rows])
+            self.total = sum(row[0].size for row in rows)
+            # an array with a weak reference to it cannot be resized in place, which would move it
+            self.pins = [weakref.ref(array) for array in written]
 
-    def renewed(self, rows):
-        """The table of `rows`: this one if only the gradients are new, which spares most looking up."""
-        if len(rows) != len(self.kept):
-            return Table(rows)
-        for row, kept in zip(rows, self.kept, strict=True):
-            grad = row[1]
-            if not (all(map(is_, _kept(row), kept)) and grad.flags.carray and grad.dtype == self.dtype):
-                return Table(rows)
-        self.rows = rows  # the gradients live until the kernel is done with their addresses
-        self.addresses[:, 1] = [row[1].__array_interface__["data"][0] for row in rows]
-        return self
-
-
-def _kept(row):
-    """What stays from step to step: all but the gradient."""
-    return row[0], *row[2:]
+    def update(self, recurrence, rows, *settings):
+        """Run a recurrence of `optimizers` on all rows; in NumPy if they do not fit or share memory."""
+        if self.fits:
+            grads = [row[1] if row[1].flags.carray else laid_out(row[1]) for row in rows]
+            addresses = self.addresses.copy()
+            addresses[:, 1] = [grad.__array_interface__["data"][0] for grad in grads]
+            if _apart(addresses, self.nbytes):
+                code, settings = RECURRENCES.index(recurrence), np.array(settings, float)
+                _run(threads.worth(self.total), addresses, self.nbytes, self.like, code, settings)
+                return
+        for row in rows:
+            recurrence(*row, *settings)
 
 
-def _run(kernel, table, *scalars):
-    """Launch with a table, or with the rows for one."""
-    if not table:
-        return
-    table = table if isinstance(table, Table) else Table(table)
-    settings = map(table.dtype.type, (*scalars, table.tiny))
-    kernel(table.count, table.count, table.addresses, table.sizes, table.like, *settings)
+def _apart(addresses, nbytes):
+    """Whether no two arrays share memory."""
+    starts = addresses.ravel()
+    order = starts.argsort()
+    ends = (addresses + nbytes[:, None]).ravel()
+    return bool((ends[order[:-1]] <= starts[order[1:]]).all())
+
+
+@Shared
+def _run(parts, addresses, nbytes, like, code, settings):
+    # so large that no product with a moment is denormal
+    tiny = like.dtype.type(np.finfo(like.dtype).tiny * 2.0**20)
+    for index in prange(parts):
+        for row in range(len(addresses)):
+            # every array is divided as the products that made its gradient were: a thread then finds the
+            # gradient in the cache of its own core
+            size = nbytes[row] // like.itemsize
+            low, high = part_of(size, LINE, index, parts)
+            p = carray(pointer(addresses[row, 0], like), (size,))[low:high]
+            g = carray(pointer(addresses[row, 1], like), (size,))[low:high]
+            first = carray(pointer(addresses[row, 2], like), (size,))[low:high]
+            last = carray(pointer(addresses[row, -1], like), (size,))[low:high]
+            if code == 0:
+                _sgd(p, g, first, settings, tiny)
+            elif code == 1:
+                _rmsprop(p, g, first, settings, tiny)
+            else:
+                _adam(p, g, first, last, settings, tiny)
 
 
 @compiled
-def stretch(addresses, sizes, row, column, index, parts, like):
-    """The share `index` of `parts` of one array, in whole cache lines.
-
-    Every array is divided alike, and as the products that made its gradient were: a thread then finds the
-    gradient in the cache of its own core.
-    """
-    lines = -(-sizes[row] // LINE)
-    whole = carray(pointer(addresses[row, column], like), (sizes[row],))
-    return whole[LINE * (lines * index // parts) : LINE * (lines * (index + 1) // parts)]
+def _sgd(p, g, v, settings, tiny):
+    kind = p.dtype.type
+    lr, momentum = kind(settings[0]), kind(settings[1])
+    for i in range(p.size):
+        new = momentum * v[i] + g[i]
+        v[i] = kind(0) if abs(new) < tiny else new
+        p[i] -= lr * v[i]
 
 
-@Shared
-def _sgd_updates(parts, addresses, sizes, like, lr, momentum, tiny):
-    zero = like.dtype.type(0)
-    for index in prange(parts):
-        for row in range(addresses.shape[0]):
-            p = stretch(addresses, sizes, row, 0, index, parts, like)
-            g = stretch(addresses, sizes, row, 1, index, parts, like)
-            v = stretch(addresses, sizes, row, 2, index, parts, like)
-            for i in range(p.size):
-                new = momentum * v[i] + g[i]
-                new = zero if abs(new) < tiny else new
-                v[i] = new
-                p[i] -= lr * new
+@compiled
+def _rmsprop(p, g, s, settings, tiny):
+    kind, (lr, rho, eps) = p.dtype.type, (settings[0], settings[1], settings[2])
+    rate, keep, take, small = kind(lr), kind(rho), kind(1 - rho), kind(eps)
+    for i in range(p.size):
+        new = keep * s[i] + take * g[i] * g[i]
+        s[i] = kind(0) if new < tiny else new
+        p[i] -= rate * g[i] / (np.sqrt(s[i]) + small)
 
 
-@Shared
-def _rmsprop_updates(parts, addresses, sizes, like, lr, rho, rest, eps, tiny):
-    zero = like.dtype.type(0)
-    for index in prange(parts):
-        for row in range(addresses.shape[0]):
-            p = stretch(addresses, sizes, row, 0, index, parts, like)
-            g = stretch(addresses, sizes, row, 1, index, parts, like)
-            s = stretch(addresses, sizes, row, 2, index, parts, like)
-            for i in range(p.size):
-                new = rho * s[i] + rest * g[i] * g[i]
-                new = zero if new < tiny else new
-                s[i] = new
-                p[i] -= lr * g[i] / (np.sqrt(new) + eps)
-
-
-@Shared
-def _adam_updates(parts, addresses, sizes, like, step, beta1, rest1, beta2, rest2, eps, tiny):
-    zero = like.dtype.type(0)
-    for index in prange(parts):
-        for row in range(addresses.shape[0]):
-            p = stretch(addresses, sizes, row, 0, index, parts, like)
-            g = stretch(addresses, sizes, row, 1, index, parts, like)
-            m = stretch(addresses, sizes, row, 2, index, parts, like)
-            v = stretch(addresses, sizes, row, 3, index, parts, like)
-            for i in range(p.size):
-                new_m = beta1 * m[i] + rest1 * g[i]
-                new_m = zero if abs(new_m) < tiny else new_m
-                new_v = beta2 * v[i] + rest2 * (g[i] * g[i])
-                new_v = zero if new_v < tiny else new_v
-                m[i] = new_m
-                v[i] = new_v
-                p[i] -= step * new_m / (np.sqrt(new_v) + eps)
+@compiled
+def _adam(p, g, m, v, settings, tiny):
+    """With lr m^ / (sqrt(v^) + eps) = step m / (sqrt(v) + eps root) the corrections are outside the loop."""
+    kind, t, lr = p.dtype.type, settings[0], settings[1]
+    beta1, beta2, eps = settings[2], settings[3], settings[4]
+    root = np.sqrt(1 - beta2**t)
+    step, small = kind(lr * root / (1 - beta1**t)), kind(eps * root)
+    keep1, take1, keep2, take2 = kind(beta1), kind(1 - beta1), kind(beta2), kind(1 - beta2)
+    for i in range(p.size):
+        new_m = keep1 * m[i] + take1 * g[i]
+        m[i] = kind(0) if abs(new_m) < tiny else new_m
+        new_v = keep2 * v[i] + take2 * (g[i] * g[i])
+        v[i] = kind(0) if new_v < tiny else new_v
+        p[i] -= step * m[i] / (np.sqrt(v[i]) + small)

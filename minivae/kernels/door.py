@@ -1,0 +1,53 @@
+"""The door to the compiled loops: they run only on arrays that fit, and everything else goes to `ops`.
+
+A compiled loop does not check an index, so a wrong shape there would read or write another array's memory.
+Where `fits` says no, a public kernel calls the function of the same name in `ops`, which computes in NumPy or
+raises an error in one sentence. Both backends thus give the same answer to the same call, right or wrong.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+from numba import config
+
+REAL = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
+
+
+def fits(axes, *arrays):
+    """Whether a compiled loop may run on these arrays.
+
+    They must be plain NumPy arrays of one type, float32 or float64, not empty, and their axes must agree:
+    `axes` has one word per array and one letter per axis, as in "BI IO O" for a dense layer's x, W and b.
+    The same letter means the same size; a leading * allows an axis of samples, the same for all.
+    """
+    for array in arrays:
+        if type(array) is not np.ndarray:
+            return False
+    return _agree(axes, *[(array.dtype, array.shape) for array in arrays])
+
+
+@lru_cache(maxsize=4096)
+def _agree(axes, *kinds):
+    """The part of `fits` that depends on types and shapes alone: a training step repeats it."""
+    dtype = kinds[0][0]
+    # without its compiler numba runs kernels as Python code, which cannot call the vector instructions
+    if config.DISABLE_JIT or dtype not in REAL or any(kind != dtype for kind, _ in kinds):
+        return False
+    sizes = {}
+    for word, (_, shape) in zip(axes.split(), kinds, strict=True):
+        letters = word.lstrip("*")
+        samples, shape = shape[: -len(letters)], shape[-len(letters) :]
+        if len(shape) != len(letters) or len(samples) > (word != letters):
+            return False
+        named = [*zip(letters, shape, strict=True), *([("*", samples)] if word != letters else [])]
+        if 0 in (*samples, *shape) or any(sizes.setdefault(name, size) != size for name, size in named):
+            return False
+    return True
+
+
+def laid_out(array):
+    """The array, or a copy if the loops could not read it as it is: contiguous, aligned.
+
+    And writable, although no loop writes to it: numba would compile one more version for read-only arrays.
+    """
+    return array if array.flags.carray else np.require(array, requirements="CAW")
