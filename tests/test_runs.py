@@ -88,10 +88,15 @@ def test_a_folder_is_complete_or_not_there(digits, tmp_path, monkeypatch, overwr
     folder = tmp_path / "run"
     if overwrite:
         training.new_folder(Run(SMALL, digits), folder)
-    before = contents(folder) if overwrite else None
-    for place in ("fsync", "rename"):
+    before, rename, calls = contents(folder) if overwrite else None, os.rename, []
+
+    def last_rename_fails(source, target):
+        calls.append(target)
+        return 1 / 0 if len(calls) == 1 + overwrite else rename(source, target)
+
+    for name, failing in (("fsync", lambda _: 1 / 0), ("rename", last_rename_fails)):
         with monkeypatch.context() as patch:
-            patch.setattr(os, place, lambda *_: 1 / 0)
+            patch.setattr(os, name, failing)
             with pytest.raises(ZeroDivisionError):
                 training.new_folder(Run(ONE_EPOCH, digits), folder, overwrite)
         assert os.listdir(tmp_path) == ["run"] * overwrite
