@@ -160,7 +160,7 @@ def finite(name, array, expected, axes):
 
 
 def updatable(param, grad, *state, name=""):
-    """Refuse arrays that an optimizer's update in place cannot use; return their type.
+    """Refuse arrays that an optimizer's update in place cannot use.
 
     All must be real floating-point arrays of param's shape and type, all but grad writable, and no two may
     share memory. `name` is that of the parameter, for the message.
@@ -180,4 +180,3 @@ def updatable(param, grad, *state, name=""):
         for other in (param, grad, *state)[:i]:
             if np.shares_memory(array, other):
                 raise ValueError(f"{what} must not share memory with the other arrays of its update")
-    return param.dtype

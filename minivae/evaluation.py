@@ -10,7 +10,8 @@ import numpy as np
 
 from . import arguments
 from .data import minibatch
-from .models import Terms
+from .distributions import kl_forward
+from .models.bounds import Terms, importance_weighted
 
 ROWS = 2000  # rows that pass through the decoder at a time
 
@@ -55,14 +56,13 @@ def importance_nll(model, images, pixels, rng, samples, progress=iter):
     for rows in progress(_chunks(images, ROWS // samples)):
         x = minibatch(images[rows], pixels, rng, model.dtype)
         heads = model.encode(x)
-        log_weights = np.empty((samples, len(x)))
-        for block in _chunks(log_weights, ROWS // len(x)):  # many samples of one x pass in turns
-            z = model.posterior.sample(*heads, noise(model, rng, len(x), len(log_weights[block])))
+        cost = np.empty((samples, len(x)))  # minus the log-weights
+        for block in _chunks(cost, ROWS // len(x)):  # many samples of one x pass in turns
+            z = model.posterior.sample(*heads, noise(model, rng, len(x), len(cost[block])))
             outputs = model.decode(z.reshape(-1, model.latent_dim)).reshape(*z.shape[:-1], model.data_dim)
-            log_p = model.prior.log_prob(z) - model.likelihood.nll(outputs, x, model.params)
-            log_weights[block] = log_p - model.posterior.log_prob(z, *heads)
-        largest = log_weights.max(axis=0)  # (B,), taken out so that no weight overflows
-        nll.append(math.log(samples) - largest - np.log(np.exp(log_weights - largest).sum(axis=0)))
+            kl = kl_forward(model.posterior, z, heads, sampled=True)
+            cost[block] = model.likelihood.nll(outputs, x, model.params) + kl
+        nll.append(importance_weighted(cost))
     nll = np.concatenate(nll)
     error = nll.std(ddof=1) / math.sqrt(len(nll)) if len(nll) > 1 else math.nan
     return Estimate(float(nll.mean()), float(error))

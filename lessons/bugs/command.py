@@ -11,8 +11,6 @@ from .bug import away_from_zero
 from .gallery import GALLERY
 from .matrix import examine, survey, table
 
-TITLE = "Plant classical bugs of VAE code and see which check finds them"
-
 
 def add_arguments(parser):
     """The options of `bugs`."""

@@ -19,8 +19,8 @@ def _wait_briefly():
     """Let an idle OpenMP worker spin for some 50 microseconds, not for 5 milliseconds, before it sleeps.
 
     Between two kernels of a training step it need not sleep. But if another program wants the core, a
-    spinning worker blocks the one that everybody waits for, and a launch then takes a scheduler's time slice.
-    The runtime reads its environment when it is loaded; a setting of the user's is respected.
+    spinning worker blocks the thread that the others wait for, and a launch then takes a time slice of the
+    scheduler. The runtime reads its environment when it is loaded; a setting of the user's is respected.
     """
     if "GOMP_SPINCOUNT" in os.environ or "OMP_WAIT_POLICY" in os.environ:
         return

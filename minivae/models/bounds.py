@@ -28,9 +28,7 @@ def bound_forward(nll, kl, beta, bound):
     if bound == "elbo":
         loss = nll_mean + beta * kl_mean
     else:
-        cost = (nll + beta * kl).reshape(-1, nll.shape[-1])  # (S, B), minus the log-weights
-        least = cost.min(axis=0)  # (B,), taken out so that no weight overflows
-        loss = _mean(least - np.log(np.exp(least - cost).mean(axis=0)))
+        loss = _mean(importance_weighted((nll + beta * kl).reshape(-1, nll.shape[-1])))
     terms = Terms(loss, nll_mean, kl_mean)
     for name in ("nll", "kl", "loss"):
         if not np.isfinite(getattr(terms, name)):
@@ -49,6 +47,12 @@ def bound_backward(nll, kl, beta, bound):
     weights = np.exp(cost.min(axis=0) - cost)
     dnll = (weights / weights.sum(axis=0) / nll.shape[-1]).reshape(nll.shape)
     return dnll, beta * dnll
+
+
+def importance_weighted(cost):
+    """-log mean_s exp(-cost_sb), cost (S, B), minus the log-weights -> (B,), nats."""
+    least = cost.min(axis=0)  # (B,), taken out so that no weight overflows
+    return least - np.log(np.exp(least - cost).mean(axis=0))
 
 
 def _mean(per_example):
