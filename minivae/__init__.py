@@ -14,12 +14,15 @@ derivative walks back through the same functions in reverse. Begin with `models/
     network        a stack of dense layers: initialize, forward, backward
     models         the VAE: one walk forward, one walk back
     gradcheck      which line of a backward pass is wrong, and how
+    readers        the arrays in a file: .npy, .npz, IDX, CSV
     data           MNIST, your own images, minibatches
     evaluation     the ELBO on a test set, -log p(x), active latents
     files          write a file whole or not at all
     plots          arrays in, Figure out
     config         every setting of a run
-    training       a run: settings, loop, checkpoint, resume
+    runs           a run: its steps, its checkpoints, its folder
+    training       the loop around it, and what it says at the end
+    commands       what each command does
     cli            python -m minivae
 
 One legend holds everywhere:
@@ -46,9 +49,9 @@ _HOME = {
     "SGD": "optimizers",
     "RMSProp": "optimizers",
     "Adam": "optimizers",
-    "Config": "training",
-    "Run": "training",
-    "load_model": "training",
+    "Config": "config",
+    "Run": "runs",
+    "load_model": "runs",
     "train": "training",
     "set_threads": "kernels",
     "get_threads": "kernels",

@@ -7,6 +7,8 @@ import dataclasses
 import json
 from functools import partial
 
+import numpy as np
+
 from . import arguments, backends, network, optimizers
 from .data import PIXELS
 from .distributions import LIKELIHOODS
@@ -20,7 +22,9 @@ OPTIMIZERS = {
     "rmsprop": optimizers.RMSProp,
     "adam": optimizers.Adam,
 }
-EARLIER = {"estimator": "pathwise", "baseline": "none"}  # settings of runs from before they could be chosen
+SCHEDULES = ("constant", "linear", "cosine")
+# settings that runs from before did not have; such a run has their defaults
+LATER = ("estimator", "baseline", "beta_warmup", "lr_schedule", "image_shape", "scale", "standardize")
 BASELINES = ("none", "mean", "optimal", "leave-one-out", "moving-average")
 WITHOUT_BASELINE = tuple(n for n in ESTIMATORS if n != "leave-one-out" and not n.endswith("-baseline"))
 
@@ -28,6 +32,26 @@ WITHOUT_BASELINE = tuple(n for n in ESTIMATORS if n != "leave-one-out" and not n
 def option(default, text, check):
     """A field of Config: its text for `--help`, and its choices or a function that checks it."""
     return dataclasses.field(default=default, metadata={"help": text, "check": check})
+
+
+def _shape(name, value):
+    """None, or (h, w) or (h, w, 3)."""
+    if value is None:
+        return None
+    if (
+        isinstance(value, str)
+        or not np.iterable(value)
+        or tuple(value)[2:] not in ((), (3,))
+        or len(value) < 2
+    ):
+        raise ValueError(f"{name} must be h,w or h,w,3, got {arguments.describe(value)}")
+    return tuple(arguments.integer(f"every number of {name}", n) for n in value)
+
+
+def _switch(name, value):
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {arguments.describe(value)}")
+    return value
 
 
 def _path(name, value):
@@ -52,13 +76,18 @@ class Config:
     activation: str = option("relu", "activation of the hidden layers", ACTIVATIONS)
     likelihood: str = option("bernoulli", "p(x|z)", tuple(LIKELIHOODS))
     beta: float = option(1.0, "weight of the KL term; 1 is the ELBO", WEIGHT)
+    beta_warmup: int = option(0, "epochs in which beta grows from 0, in a straight line", SEED)
     samples: int = option(1, "samples S of z per image", COUNT)
     estimator: str = option("pathwise", "gradient estimator for the sampling step", WITHOUT_BASELINE)
     baseline: str = option("none", "baseline that is subtracted from the score function's cost", BASELINES)
     optimizer: str = option("adam", "update rule; momentum is sgd with momentum 0.9", tuple(OPTIMIZERS))
     lr: float = option(1e-3, "learning rate", RATE)
+    lr_schedule: str = option("constant", "of the learning rate, down to 0 at the last step", SCHEDULES)
     pixels: str | None = option(None, "use of grey pixels; default: dynamic; gaussian: grey", PIXELS)
-    data: str | None = option(None, "images of your own: .npy or .npz, (N, D) or (N, h, w)", _path)
+    data: str | None = option(None, "data of your own: .npy, .npz, IDX or CSV", _path)
+    image_shape: tuple | None = option(None, "of the rows in --data: 28,20, or 32,32,3 for colour", _shape)
+    scale: bool = option(False, "map the range of the training data to [0, 1]", _switch)
+    standardize: bool = option(False, "give every column of the data mean 0 and variance 1", _switch)
     backend: str = option("numba", "compiled kernels or plain NumPy", backends.BACKENDS)
 
     def __post_init__(self):
@@ -68,10 +97,17 @@ class Config:
             check = field.metadata["check"]
             check = check if callable(check) else partial(arguments.one_of, choices=check)
             object.__setattr__(self, field.name, check(field.name, getattr(self, field.name)))
+        if self.scale and self.standardize:
+            raise ValueError("scale and standardize exclude each other: choose one")
         if self.baseline != "none" and self.estimator != "score-function":
             raise ValueError(f"baseline {self.baseline} needs estimator score-function, not {self.estimator}")
         if self.baseline == "leave-one-out" and self.samples < 2:
             raise ValueError("baseline leave-one-out needs samples of at least 2")
+
+    @property
+    def scaling(self):
+        """What `data.load_dataset` does with the numbers in a file."""
+        return "scale" if self.scale else "standardize" if self.standardize else "none"
 
     def build_model(self, data_dim, seed=0):
         """The VAE of these settings, for images of `data_dim` pixels."""
@@ -92,7 +128,7 @@ class Config:
         names = [field.name for field in dataclasses.fields(cls)]
         try:
             values = json.loads(text)
-            values = EARLIER | values if isinstance(values, dict) else {}
+            values = {name: getattr(cls, name) for name in LATER} | values if isinstance(values, dict) else {}
             values.pop("minivae", None)  # the mark of config.json
             if sorted(values) != sorted(names):
                 raise ValueError(f"a config must have exactly the entries {', '.join(names)}")

@@ -1,4 +1,4 @@
-"""Images in, minibatches out: MNIST, which comes with the package, or an array of your own.
+"""Images in, minibatches out: MNIST, which comes with the package, or a file of your own.
 
 Images stay in memory as they are stored, MNIST as uint8; `minibatch` turns the rows it receives into floats.
 How it reads a grey pixel is a choice, and numbers from different choices do not compare:
@@ -14,15 +14,16 @@ How it reads a grey pixel is a choice, and numbers from different choices do not
 """
 
 import hashlib
-import os
+import math
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from . import arguments
+from . import arguments, readers
 
 PIXELS = ("dynamic", "static", "threshold", "grey")
+SCALINGS = ("none", "scale", "standardize")
 STATIC_SEED = 1  # the one draw is the same for every run, whatever the run's own seed
 SPLIT_SEED = 2
 
@@ -43,7 +44,10 @@ class Dataset(NamedTuple):
     y_train: np.ndarray | None  # (N,)
     x_test: np.ndarray
     y_test: np.ndarray | None
-    image_shape: tuple  # (h, w), h * w = D
+    image_shape: tuple  # (h, w), or (h, w, 3) for colour, or (D,) for a row of a table
+    shift: np.ndarray | None = None  # (D,) float32: x = (stored - shift) / scale
+    scale: np.ndarray | None = None
+    found: str = ""  # one line on what was found and how it is read
 
 
 def load_mnist():
@@ -53,20 +57,31 @@ def load_mnist():
         return MNIST(x_train.reshape(-1, 784), arrays["y_train"], x_test.reshape(-1, 784), arrays["y_test"])
 
 
-def load_dataset(path=None):
-    """MNIST, or the images in a .npy or .npz file, as a Dataset.
+def load_dataset(path=None, image_shape=None, scaling="none"):
+    """MNIST, or the images or the table in a file that `readers` can read, as a Dataset.
 
-    The file holds one array (N, D) or (N, h, w); a tenth of it, at most 10,000 images, is held out as the
-    test set by a seeded shuffle. An .npz may instead name its own x_train and x_test, and y_train and
-    y_test with labels. Integers run from 0 to 255, or from 0 to 1 if none is larger; floats are taken
-    unchanged. Raises ValueError or TypeError with the file's name and what is wrong in it.
+    The file holds rows (N, D) or images (N, h, w), (N, h, w, 1) or, in colour, (N, h, w, 3). Unless it brings
+    a test set, a tenth of it, at most 10,000, is held out by a seeded shuffle. `image_shape` is (h, w),
+    (h, w, 3), or (D,) for a table. Without it rows are square images; they are a table if D is no square
+    number, or is below 64 and they do not look like pixels: floats outside [0, 1], or to be standardized.
+
+    `scaling` "none" takes floats unchanged, and integers as pixel / 255 if the largest is in 128 to 255,
+    unchanged if it is at most 1; it refuses other integers. "scale" maps the range of the training set to
+    [0, 1], one shift and scale for all columns. "standardize" gives each column of the training set mean 0
+    and variance 1; a constant one becomes 0.
+
+    Raises ValueError or TypeError with the file's name and what is wrong in it.
     """
-    if path is None:
-        return Dataset(*load_mnist(), (28, 28))
+    arguments.one_of("scaling", scaling, SCALINGS)
+    mnist = load_mnist() if path is None else None
+    source = "MNIST" if mnist else f"data file {path}"
     try:
-        return _dataset(_read(Path(path)))
+        sets = [mnist[:2], mnist[2:]] if mnist else readers.read(Path(path))
+        with np.errstate(all="ignore"):  # what overflows is refused
+            dataset = _dataset(sets, image_shape, scaling)
     except (ValueError, TypeError) as error:
-        raise type(error)(f"data file {path} {error}") from None
+        raise type(error)(f"{source} {error}") from None
+    return dataset._replace(found=f"{source}: {dataset.found}")
 
 
 def digest(dataset):
@@ -106,16 +121,41 @@ def pixel_mean(images, pixels):
     return images.mean(axis=0, dtype=np.float64) / (255 if images.dtype == np.uint8 else 1)
 
 
+def moments(images, pixels):
+    """Mean and variance over images (N, D) of the x that `minibatch` returns -> (D,), (D,)."""
+    mean = pixel_mean(images, pixels)
+    if pixels != "grey":
+        return mean, mean * (1 - mean)  # of zeros and ones
+    unit = 255.0 if images.dtype == np.uint8 else 1.0
+    squares = np.einsum("nd,nd->d", images, images, dtype=np.float64) / len(images) / unit**2
+    return mean, np.maximum(squares - mean * mean, 0)
+
+
+def unscale(x, shift, scale):
+    """x (..., D) in the units of the file: x * scale + shift, with shift and scale from a Dataset."""
+    return x if shift is None else x * scale + shift
+
+
 def prepare(dataset, pixels, support):
-    """Check that images lie in the likelihood's support; make the one draw if pixels are static."""
+    """Check that images lie in the likelihood's support; make the one draw if pixels are static.
+
+    Test images that leave it only because the training set set the scale are clipped, and `found` says so.
+    """
     arguments.one_of("pixels", pixels, PIXELS)
     low, high = support if pixels == "grey" else (0, 1)
     for name, images in (("train", dataset.x_train), ("test", dataset.x_test)):
         least, most = (0, 0) if images.dtype == np.uint8 else (images.min(), images.max())
-        if not low <= least <= most <= high:
-            wanted = f"lie in [{low:g}, {high:g}] for {pixels} pixels and this likelihood"
-            advice = "rescale them, or use --likelihood gaussian --pixels grey"
-            raise ValueError(f"{name} images must {wanted}, got values in [{least}, {most}]; {advice}")
+        if low <= least <= most <= high:
+            continue
+        if name == "test" and dataset.shift is not None:
+            outside = np.count_nonzero((images < low) | (images > high))
+            found = f"{dataset.found}; {outside:,} test values outside the training set's range are clipped"
+            dataset = dataset._replace(x_test=images.clip(low, high), found=found)
+            continue
+        wanted = f"lie in [{low:g}, {high:g}] for {pixels} pixels and this likelihood"
+        table = "--standardize --likelihood gaussian --pixels grey"
+        advice = f"add --scale, or for a table {table}" if dataset.shift is None else f"use {table}"
+        raise ValueError(f"{name} images must {wanted}, got values in [{least!s}, {most!s}]; {advice}")
     if pixels != "static":
         return dataset
     train, test = (np.random.default_rng(s) for s in np.random.SeedSequence(STATIC_SEED).spawn(2))
@@ -123,6 +163,12 @@ def prepare(dataset, pixels, support):
         x_train=binarize(dataset.x_train, train) * np.uint8(255),
         x_test=binarize(dataset.x_test, test) * np.uint8(255),
     )
+
+
+def most_square(size):
+    """(h, w) with h * w = size and h as near to w as possible: how a row of pixels is drawn."""
+    height = next(h for h in range(int(size**0.5), 0, -1) if size % h == 0)
+    return height, size // height
 
 
 def _stored(images):
@@ -135,70 +181,99 @@ def _stored(images):
     return images
 
 
-def _read(path):
-    """Every array in a .npy or .npz file, by name."""
-    if not path.is_file():
-        reason = "is not a regular file" if os.path.lexists(path) else "does not exist"
-        raise ValueError(reason + " (it is a folder)" * path.is_dir())
-    try:
-        with open(path, "rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            arrays = {"images": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
-    except OSError as error:
-        raise ValueError(f"cannot be read: {error}") from None
-    except Exception as error:  # a damaged zip fails in many ways
-        content = "Python objects" if "Object arrays" in str(error) else "damaged data, or other data"
-        raise ValueError(f"is no .npy or .npz array file: it holds {content}") from None
-    for name, array in arrays.items():
-        if not isinstance(array, np.ndarray):
-            raise ValueError(f"is no .npz array file: its entry {name} is not an array")
-    return arrays
+# ------------------------------------------------------------------------------ from arrays to a Dataset
 
 
-def _dataset(arrays):
-    """The images of a file, checked, split and stored as rows, with their labels."""
-    split = "x_train" in arrays and "x_test" in arrays
-    if not split and len(arrays) != 1:
-        names = ", ".join(arrays) or "nothing"
-        raise ValueError(f"must hold one array, or x_train and x_test; it holds {names}")
-    names = ("x_train", "x_test") if split else arrays
-    sets = [_checked(arrays[name]) for name in names]
-    if not split:
-        (images,) = sets
-        if len(images) < 2:
+def _dataset(sets, image_shape, scaling):
+    """One or two sets (images, labels), checked, split, scaled and described, as a Dataset."""
+    sets = [(_images(x), y if y is None else _labels(y, len(x))) for x, y in sets]
+    if len(sets) == 1:
+        ((x, y),) = sets
+        if len(x) < 2:
             raise ValueError("must hold at least two images, one for training and one for testing")
-        held_out = min(max(1, len(images) // 10), 10_000)
-        order = np.random.default_rng(SPLIT_SEED).permutation(len(images))
-        sets = images[order[held_out:]], images[order[:held_out]]
-    train, test = sets
-    if train.shape[1:] != test.shape[1:]:
-        raise ValueError("must hold images of one size in x_train and x_test")
-    image_shape = train.shape[1:] if train.ndim == 3 else most_square(train.shape[1])
-    labels = [arrays.get("y_train"), arrays.get("y_test")]
-    for y, images in zip(labels, sets, strict=True):
-        if y is not None and y.shape != images.shape[:1]:
-            raise ValueError(f"has labels of shape {y.shape}; labels must have shape {images.shape[:1]}")
-    train, test = (images.reshape(len(images), -1) for images in sets)
-    if "f" in train.dtype.kind + test.dtype.kind:
-        train, test = train.astype(np.float32), test.astype(np.float32)
+        held_out = min(max(1, len(x) // 10), 10_000)
+        order = np.random.default_rng(SPLIT_SEED).permutation(len(x))
+        sets = [(x[rows], y if y is None else y[rows]) for rows in (order[held_out:], order[:held_out])]
+    (train, y_train), (test, y_test) = sets
+    inner = train.shape[1:]
+    if test.shape[1:] != inner:
+        raise ValueError(f"must hold images of one size, got {inner} to train and {test.shape[1:]} to test")
+    train, test = train.reshape(len(train), -1), test.reshape(len(test), -1)
+    floats = "f" in train.dtype.kind + test.dtype.kind
+    low, high = min(train.min(), test.min()), max(train.max(), test.max())
+    low, high = (np.float32(low), np.float32(high)) if floats else (int(low), int(high))
+    pixels = scaling != "standardize" and (not floats or 0 <= low <= high <= 1)
+    shape = _shape(inner, train.shape[1], image_shape, pixels)
+    shift = scale = None
+    advice = "; if the rows are images, give --image-shape H,W" * (len(shape) == 1 and image_shape is None)
+    if scaling != "none":
+        train, test, shift, scale = _scaled(train, test, scaling)
+        read = "scaled to [0, 1]" if scaling == "scale" else "each column standardized"
+    elif floats:
+        train, test, read = train.astype(np.float32), test.astype(np.float32), "read as they are"
+        advice += "; values so large train badly without --standardize" * bool(max(-low, high) > 20)
+    elif low < 0 or 1 < high < 128 or high > 255:
+        wanted = f"must hold integers in 0 to 255 or 0 to 1, got {low} to {high}, which is another range"
+        raise ValueError(f"{wanted}: add --scale, or for a table --standardize --likelihood gaussian")
     else:
-        low, high = min(train.min(), test.min()), max(train.max(), test.max())
-        if low < 0 or high > 255:
-            raise ValueError(f"must hold integers in 0 to 255, got {low} to {high}")
-        scale = np.uint8(255 if high <= 1 else 1)
-        train, test = train.astype(np.uint8) * scale, test.astype(np.uint8) * scale
-    return Dataset(train, labels[0], test, labels[1], image_shape)
+        read = "read as they are" if high <= 1 else "read as pixel / 255"
+        train, test = (x.astype(np.uint8, copy=False) for x in (train, test))
+        train, test = (x * np.uint8(255) if high <= 1 else x for x in (train, test))
+    size = " x ".join(map(str, shape))
+    things = f"rows of {size} columns" if len(shape) == 1 else f"images of {size}"
+    numbers = f"{'floats' if floats else 'integers'} {low!s} to {high!s}"
+    labels = "without labels" if y_train is None else "with labels"
+    found = f"{len(train):,} + {len(test):,} {things}, {numbers}, {read}, {labels}{advice}"
+    return Dataset(train, y_train, test, y_test, shape, shift, scale, found)
 
 
-def _checked(images):
-    if images.dtype.kind not in "buif":
-        raise TypeError(f"must hold real numbers, got {arguments.describe(images)}")
-    if images.ndim not in (2, 3) or images.size == 0:
-        raise ValueError(f"must hold images (N, D) or (N, h, w), got {arguments.describe(images)}")
-    return arguments.cast("holds images that", images, np.float32) if images.dtype.kind == "f" else images
+def _images(x):
+    """Images (N, D), (N, h, w) or (N, h, w, 3), real and finite, from an array with channels of any kind."""
+    if x.dtype.kind not in "buif":
+        raise TypeError(f"must hold real numbers, got {arguments.describe(x)}")
+    if x.ndim == 4 and x.shape[3] not in (1, 3) and x.shape[1] in (1, 3):
+        x = np.moveaxis(x, 1, 3)  # channels first, as PyTorch has them
+    x = x[..., 0] if x.ndim == 4 and x.shape[3] == 1 else x
+    if x.size == 0 or (x.ndim not in (2, 3) and x.shape[3:] != (3,)):
+        wanted = "images (N, D), (N, h, w) or (N, h, w, 3)"
+        raise ValueError(f"must hold {wanted}, got {arguments.describe(x)}")
+    if x.dtype.kind == "f":
+        arguments.cast("holds values that", x, np.float32)
+    return x
 
 
-def most_square(size):
-    """(h, w) with h * w = size and h as near to w as possible: how a row of pixels is drawn."""
-    height = next(h for h in range(int(size**0.5), 0, -1) if size % h == 0)
-    return height, size // height
+def _labels(y, number):
+    """Labels (N,), numbers or text."""
+    if y.dtype.kind not in "buifSU":
+        raise TypeError(f"has labels that are neither numbers nor text: {arguments.describe(y)}")
+    if y.shape not in ((number,), (number, 1)):
+        raise ValueError(f"has labels of shape {y.shape}; labels must have shape {(number,)}")
+    return y.reshape(number)
+
+
+def _shape(inner, size, given, pixels):
+    """The image_shape of arrays (N, *inner), whose rows have `size` numbers that may look like `pixels`."""
+    if given is None:
+        side = math.isqrt(size)
+        square = side * side == size and (pixels or size >= 64)
+        return inner if len(inner) > 1 else (side, side) if square else (size,)
+    given = given if isinstance(given, tuple | list) else [given]
+    given = tuple(arguments.integer("image_shape", n) for n in given)
+    given = given[:2] if given[2:] == (1,) else given
+    if math.prod(given) != size or given[2:] not in ((), (3,)):
+        text = ",".join(map(str, given))
+        raise ValueError(f"holds {size} numbers for each image; --image-shape {text} does not fit them")
+    return given
+
+
+def _scaled(train, test, scaling):
+    """-> train, test (N, D) as x = (stored - shift) / scale, with shift, scale (D,) from the training set."""
+    wide = np.result_type(train, test, np.float32)
+    axis = None if scaling == "scale" else 0
+    low, high = (np.broadcast_to(f(axis=axis), train.shape[1:]).astype(wide) for f in (train.min, train.max))
+    shift, scale = low, high - low
+    if scaling == "standardize":
+        shift, scale = train.mean(axis=0, dtype=np.float64), train.std(axis=0, dtype=np.float64)
+    shift, scale = (np.where(low == high, a, b).astype(wide) for a, b in ((low, shift), (1, scale)))
+    train, test = (np.subtract(x, shift, dtype=wide) / scale for x in (train, test))
+    return [arguments.cast("holds values that, scaled,", x, np.float32) for x in (train, test, shift, scale)]

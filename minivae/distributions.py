@@ -200,6 +200,11 @@ class Gaussian:
         """The output bias at which the decoder predicts `mean`."""
         return mean
 
+    def logvar_for(self, variance):
+        """The log-variance to start at, given the variance (D,) of the data; no pixel starts near 0."""
+        mean = variance.mean() or 1.0
+        return np.log(mean if self.variance == "shared" else np.maximum(variance, 0.1 * mean))
+
     def _logvar(self, mean, params):
         if "output.logvar" in params:
             return params["output.logvar"]

@@ -4,6 +4,7 @@ Every estimate draws z from q(z|x). Decoding z = mu instead gives a smaller numb
 """
 
 import math
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -45,8 +46,19 @@ def average_terms(model, images, pixels, rng, beta=1.0, samples=1):
     return Terms(*(sums / len(images)).tolist())
 
 
+def per_image(model, images, pixels, rng):
+    """nll and kl of every image (N, D), each with its own draw of pixels and of z -> {name: (N,)}, nats."""
+    traces = [model.forward(x, eps)[1] for x, eps in draws(model, images, pixels, rng)]
+    return {name: np.concatenate([getattr(t, name) for t in traces]).astype(float) for name in ("nll", "kl")}
+
+
 def importance_nll(model, images, pixels, rng, samples, progress=iter):
-    """-log p(x) by importance sampling, averaged over images (N, D) -> Estimate.
+    """-log p(x), averaged over images (N, D) -> Estimate; see `importance_nll_each`."""
+    return mean_and_error(importance_nll_each(model, images, pixels, rng, samples, progress))
+
+
+def importance_nll_each(model, images, pixels, rng, samples, progress=iter):
+    """-log p(x) of every image (N, D) by importance sampling -> (N,), nats.
 
     log p(x) >= E log 1/K sum_k p(x|z_k) p(z_k) / q(z_k|x), z_k ~ q(z|x): the ELBO at K = 1, and log p(x) as K
     grows. `progress` wraps the iteration over chunks. (Burda et al. 2015, equation 8)
@@ -63,9 +75,27 @@ def importance_nll(model, images, pixels, rng, samples, progress=iter):
             kl = kl_forward(model.posterior, z, heads, sampled=True)
             cost[block] = model.likelihood.nll(outputs, x, model.params) + kl
         nll.append(importance_weighted(cost))
-    nll = np.concatenate(nll)
-    error = nll.std(ddof=1) / math.sqrt(len(nll)) if len(nll) > 1 else math.nan
-    return Estimate(float(nll.mean()), float(error))
+    return np.concatenate(nll)
+
+
+def mean_and_error(values):
+    """The mean of values (N,) and its standard error, NaN for a single one -> Estimate."""
+    error = values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+    return Estimate(float(values.mean()), float(error))
+
+
+def ranges(model, x, eps):
+    """The smallest and the largest number of every head and of the output, in words: what overflowed?"""
+    seen = {}
+
+    def at(name, value):
+        seen[name] = value
+        return value
+
+    with suppress(ValueError):  # the loss is not finite
+        model.forward(x, eps, at=at)
+    names = [name for name in (*model.posterior.heads, "output") if name in seen]
+    return ", ".join(f"{name} from {seen[name].min():.4g} to {seen[name].max():.4g}" for name in names)
 
 
 def latent_means(model, images, pixels, rng):

@@ -19,9 +19,9 @@ import numpy as np
 
 FORMAT = 1  # of a checkpoint
 HEAD = 1024  # the mark is in this many bytes from the start
-MARKS = (  # of config.json, the lab's numbers as JSON, metrics.csv, the lab's as CSV, checkpoints, pictures
+MARKS = (  # of config.json, the lab's JSON; evaluate's CSV, metrics.csv, the lab's CSV; checkpoints, pictures
     rb'\{\n  "minivae":|\{\n "written by": "minivae',
-    rb"epoch,train_loss,train_nll,train_kl,test_loss,test_nll,test_kl,seconds\n|minivae,",
+    rb"image,(label,)?nll,kl|epoch,train_loss,train_nll,train_kl,test_loss,test_nll,test_kl,seconds\n|minivae,",
     rb"PK.*minivae\.npy|\x89PNG.*Software\0minivae",
 )
 

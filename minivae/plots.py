@@ -1,8 +1,10 @@
 """Pictures: functions that take arrays and return a matplotlib Figure, with no global state.
 
 They need no display, and neither a backend nor a matplotlibrc changes them; `to_png` gives a file's bytes.
+`image_shape` is (h, w), (h, w, 3) for colour, or (D,) for the rows of a table, which become a heat map.
 """
 
+import colorsys
 import io
 import math
 from statistics import NormalDist
@@ -13,26 +15,31 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from . import arguments, evaluation
-from .data import minibatch, most_square
+from .data import minibatch, most_square, unscale
 
 # ten colours that differ in print and for colour-blind readers, after Paul Tol's schemes
 DIGITS = ["#332288", "#117733", "#44aa99", "#88ccee", "#ddcc77", "#cc6677", "#aa4499", "#882255"]
 DIGITS += ["#888888", "#000000"]
+MANY = 64  # more kinds of numbers than this are a scale, more kinds of text are not told apart
 
 plain = matplotlib.style.context("default")  # a decorator: draw with matplotlib's own settings
 
 
 def of_run(run, rng):
-    """Yield (file name, Figure) for every picture of a run folder."""
-    model, pixels, shape, x_test = run.model, run.config.pixels, run.data.image_shape, run.data.x_test
+    """Yield (file name, Figure) for every picture of a run folder, in the units of its data."""
+    model, pixels, (_, y_train, x_test, y_test, shape, *scaling, _) = run.model, run.config.pixels, run.data
     yield "curves.png", curves(run.history)
     x = minibatch(x_test[:12], pixels, rng)
-    yield "reconstructions.png", reconstructions(x, model.reconstruct(x), shape)
-    yield "samples.png", image_grid(model.sample(100, rng), shape, title="decoded draws from the prior")
+    originals, means = unscale(x, *scaling), unscale(model.reconstruct(x), *scaling)
+    yield "reconstructions.png", reconstructions(originals, means, shape)
+    samples, like = model.sample(100, rng), minibatch(x_test[:1000], "grey", rng)
+    samples, like = unscale(samples, *scaling), unscale(like, *scaling)
+    yield "samples.png", image_grid(samples, shape, title="decoded draws from the prior", like=like)
     if model.latent_dim == 2:
         mu = evaluation.latent_means(model, x_test, pixels, rng)
-        yield "latent_map.png", latent_map(mu, run.data.y_test)
-        yield "manifold.png", manifold(model.mean(prior_grid(20)), shape)
+        known = y_test if y_train is None or y_test is None else np.concatenate([y_train, y_test])
+        yield "latent_map.png", latent_map(mu, y_test, known)
+        yield "manifold.png", manifold(unscale(model.mean(prior_grid(20)), *scaling), shape)
 
 
 def prior_grid(side):
@@ -51,29 +58,43 @@ def to_png(figure, dpi=120):
     return buffer.getvalue()
 
 
-def image_grid(images, image_shape=None, columns=None, title=""):
-    """Pixel means (n, D) as one sheet of pictures: 1 is black, 0 is white."""
+def image_grid(images, image_shape=None, columns=None, title="", like=None):
+    """Pixel means (n, D) as one sheet of pictures, in which 1 is black and 0 is white; colours as they are.
+
+    Rows of a table become rows of a heat map, each column on the scale of the rows `like`, or else its own.
+    """
     images = _images("images", images, image_shape)
+    if _is_table(image_shape):
+        return _heat_maps({title: images}, images if like is None else _images("like", like, image_shape))
     return _sheet(tile(images, image_shape, columns or math.ceil(math.sqrt(len(images)))), title)
 
 
 def reconstructions(originals, means, image_shape=None, title="above: originals, below: reconstructions"):
-    """Originals (n, D) in one row, and under each the decoder's mean for it (n, D)."""
+    """Originals (n, D) in one row, under each the decoder's mean for it (n, D); a table as two heat maps."""
     originals, means = _images("originals", originals, image_shape), _images("means", means, image_shape)
     arguments.shape("means", means, originals.shape)
+    if _is_table(image_shape):
+        return _heat_maps({"originals": originals, "reconstructions, in the same order": means}, originals)
     return _sheet(tile(np.concatenate([originals, means]), image_shape, len(originals)), title)
 
 
 @plain
 def manifold(means, image_shape=None, title="the decoder's mean over the latent plane"):
-    """Means (k * k, D) at k x k quantiles of the prior, z1 growing to the right and z2 upwards."""
+    """Means (k * k, D) at k x k quantiles of the prior, z1 growing to the right and z2 upwards.
+
+    For a table, one such plane for each of the first 100 columns, from white to black on its own scale.
+    """
     means = _images("means", means, image_shape)
     side = math.isqrt(len(means))
     if side * side != len(means):
         raise ValueError(f"means must be k * k images, got {len(means)}")
+    if _is_table(image_shape):
+        low, span = means.min(axis=0), np.ptp(means, axis=0)
+        planes = ((means - low) / np.where(span > 0, span, 1)).T[:100]
+        return image_grid(planes, (side, side), title="each column's mean over the latent plane")
     sheet = tile(means, image_shape, side, gap=0)
-    (axes,) = _sheet(sheet, title).axes
-    (height, width), quantiles = sheet.shape, ["5 %", "50 %", "95 %"]
+    axes = _sheet(sheet, title).axes[0]
+    (height, width), quantiles = sheet.shape[:2], ["5 %", "50 %", "95 %"]
     axes.set_axis_on()
     axes.set_xticks([0, width / 2, width], quantiles)
     axes.set_yticks([height, height / 2, 0], quantiles)
@@ -82,21 +103,35 @@ def manifold(means, image_shape=None, title="the decoder's mean over the latent 
 
 
 @plain
-def latent_map(mu, labels=None, title="mu of the test images"):
-    """mu (N, 2) of every image in the latent plane, coloured and named by its label."""
+def latent_map(mu, labels=None, known=None, title="mu of the test images"):
+    """mu (N, 2) of every image in the latent plane, coloured by its label, grey if that is NaN.
+
+    Labels are classes, each with its name, or numbers on a scale: fractions, more than 64 numbers, or
+    more than 10 that rarely occur twice. Class k has the k-th colour; classes with other names have that of
+    their place among the sorted labels of the whole data set, `known`, by default `labels`.
+    """
     mu = arguments.cast("mu", mu, np.float64)
     arguments.shape("mu", mu, (*mu.shape[:1], 2))
-    labels = np.zeros(len(mu), int) if labels is None else np.asarray(labels)
+    labels = _text_or_numbers(np.zeros(len(mu), int) if labels is None else labels)
     arguments.shape("labels", labels, (len(mu),))
+    known = labels if known is None else _text_or_numbers(known)
+    kinds, drawn = np.unique(known[known == known]), labels == labels  # without NaN
+    numbers = labels.dtype.kind == known.dtype.kind == "f"
     axes = Figure(figsize=(7.0, 6.0), layout="constrained").subplots()
-    kinds = np.unique(labels)
-    for i, kind in enumerate(kinds):
-        points, colour = mu[labels == kind], DIGITS[i % len(DIGITS)]
-        axes.plot(*points.T, ".", markersize=2.5, alpha=0.5, color=colour, label=str(kind))
-        if len(kinds) > 1:
-            box = {"boxstyle": "circle,pad=0.15", "facecolor": "white", "edgecolor": colour}
-            axes.text(*np.median(points, axis=0), str(kind), color=colour, ha="center", va="center", bbox=box)
-    axes.set(xlabel="$\\mu_1$", ylabel="$\\mu_2$", title=title, aspect="equal")
+    size = min(max(2.5, 40 / math.sqrt(len(mu))), 6)  # of a point
+    if numbers and (np.any(kinds % 1) or len(kinds) > min(MANY, max(10, len(known) // 2))):
+        points = axes.scatter(
+            *mu[drawn].T, size**2, labels[drawn], vmin=kinds[0], vmax=kinds[-1], linewidths=0
+        )
+        axes.figure.colorbar(points, label="label")
+    elif len(kinds) <= MANY:
+        _draw_classes(axes, mu, labels, kinds, size)
+    else:
+        drawn[:] = False
+    if not drawn.all():
+        axes.plot(*mu[~drawn].T, ".", markersize=size, color="#bbbbbb")
+    axes.set(xlabel="$\\mu_1$", ylabel="$\\mu_2$", title=title)
+    axes.set_aspect("equal", adjustable="datalim")
     axes.grid(alpha=0.2)
     return axes.figure
 
@@ -122,13 +157,16 @@ def curves(history, title="negative ELBO and its two terms, nats per image"):
 
 
 def tile(images, image_shape=None, columns=1, gap=2):
-    """Lay images (n, D) out in rows of `columns` -> one picture (height, width), NaN between them."""
+    """Lay images (n, D) out in rows of `columns` -> one picture (height, width) or, in colour, (..., 3).
+
+    NaN lies between the images.
+    """
     images = np.asarray(images, float)
-    h, w = image_shape or most_square(images.shape[1])
-    sheet = np.full((math.ceil(len(images) / columns), h + gap, columns, w + gap), np.nan)
+    h, w, *colours = image_shape or most_square(images.shape[1])
+    sheet = np.full((math.ceil(len(images) / columns), h + gap, columns, w + gap, *colours), np.nan)
     for i, image in enumerate(images):
-        sheet[i // columns, :h, i % columns, :w] = image.reshape(h, w)
-    return sheet.reshape(sheet.shape[0] * (h + gap), -1)[: -gap or None, : -gap or None]
+        sheet[i // columns, :h, i % columns, :w] = image.reshape(h, w, *colours)
+    return sheet.reshape(sheet.shape[0] * (h + gap), -1, *colours)[: -gap or None, : -gap or None]
 
 
 def _images(name, images, image_shape):
@@ -139,14 +177,63 @@ def _images(name, images, image_shape):
     return images
 
 
+def _is_table(image_shape):
+    return image_shape is not None and len(image_shape) == 1
+
+
 @plain
 def _sheet(sheet, title):
-    height, width = sheet.shape
-    scale = min(9.0 / width, 7.5 / height, 0.03)
+    height, width = sheet.shape[:2]
+    scale = min(9.0 / width, 7.5 / height, max(0.03, 0.5 / height))
     size = max(width * scale, 3.0) + 0.3, height * scale + 0.5  # inches
     axes = Figure(figsize=size, layout="constrained").subplots()
     low, high = min(np.nanmin(sheet), 0), max(np.nanmax(sheet), 1)
+    if sheet.ndim == 3:
+        low, high = (0, 1) if -0.5 < low < high < 1.5 else (low, high)  # means leave [0, 1] a little
+        sheet = np.nan_to_num((sheet - low) / (high - low), nan=1).clip(0, 1)
     axes.imshow(sheet, cmap="gray_r", vmin=low, vmax=high, interpolation="nearest")
     axes.set_axis_off()
     axes.set_title(title, fontsize="medium")
     return axes.figure
+
+
+@plain
+def _heat_maps(panels, like):
+    """Rows (n, D) under each title, every column in standard deviations from its mean over `like`."""
+    mean, std = like.mean(axis=0), np.where(np.ptp(like, axis=0) > 0, like.std(axis=0), 1)
+    rows = sum(map(len, panels.values()))
+    figure = Figure(figsize=(9.0, min(1.2 + 0.5 * len(panels) + 0.15 * rows, 9.0)), layout="constrained")
+    grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (title, panel) in zip(grid, panels.items(), strict=True):
+        values = (panel - mean) / std
+        drawn = axes.imshow(values, cmap="RdBu_r", vmin=-2.5, vmax=2.5, aspect="auto")
+        axes.set_yticks([])
+        axes.set_title(title, fontsize="medium")
+    axes.set_xlabel("column")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    figure.colorbar(drawn, ax=grid, extend="both", label="standard deviations from the column's mean")
+    return figure
+
+
+def _text_or_numbers(labels):
+    """Labels as floats, NaN if not finite, or as text."""
+    labels = np.asarray(labels)
+    if labels.dtype.kind in "iuf":
+        return np.where(np.isfinite(labels), labels, np.nan).astype(np.float64)
+    return np.char.decode(labels, "utf-8", "replace") if labels.dtype.kind == "S" else labels.astype(str)
+
+
+def _draw_classes(axes, mu, labels, kinds, size):
+    for i, kind in enumerate(kinds):
+        name = kind if kind.dtype.kind == "U" else f"{kind:.16g}"
+        k = int(name) if name.isdecimal() else i
+        hue = colorsys.hls_to_rgb(0.618 * k % 1, (0.3, 0.4, 0.5)[k % 3], 0.8)  # the golden ratio spreads them
+        points, colour = mu[labels == kind], DIGITS[k] if k < len(DIGITS) else hue
+        if not len(points):
+            continue
+        axes.plot(*points.T, ".", markersize=size, alpha=0.5, color=colour, label=name)
+        if len(kinds) > 1:
+            style = "circle,pad=0.15" if len(name) < 3 else "round,pad=0.15"
+            box = {"boxstyle": style, "facecolor": "white", "edgecolor": colour}
+            place = {"ha": "center", "va": "center", "color": colour, "parse_math": False}
+            axes.text(*np.median(points, axis=0), name[:20], bbox=box, **place)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from minivae import data, files, training
-from minivae.training import CHECKPOINT, Config, Run
+from minivae.config import Config
+from minivae.runs import BEST, CHECKPOINT, Run
 
 SMALL = Config(epochs=3, batch_size=50, hidden=(20,), latent=2)
 ONE_EPOCH = replace(SMALL, epochs=1)
@@ -28,18 +29,19 @@ def steps(run, number):
 def resumed(folder, digits, **changes):
     """Run.load, with the small data instead of MNIST."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "load_dataset", lambda path: digits)
+        patch.setattr(data, "load_dataset", lambda *_: digits)
         return Run.load(folder, **changes)
 
 
 def assert_same_run(folder, other):
-    """Every array of both checkpoints equal to the last bit, wall-clock times aside."""
-    one, two = (files.load_arrays(f / CHECKPOINT) for f in (folder, other))
-    assert one.keys() == two.keys()
-    for name in one:
-        if "seconds" not in name:
-            assert one[name].dtype == two[name].dtype, name
-            np.testing.assert_array_equal(one[name], two[name], err_msg=name)
+    """Every array of both runs' checkpoints equal to the last bit, wall-clock times aside."""
+    for checkpoint in [CHECKPOINT, *[BEST] * (folder / BEST).exists()]:
+        one, two = (files.load_arrays(f / checkpoint) for f in (folder, other))
+        assert one.keys() == two.keys()
+        for name in one:
+            if "seconds" not in name:
+                assert one[name].dtype == two[name].dtype, name
+                np.testing.assert_array_equal(one[name], two[name], err_msg=name)
 
 
 def contents(folder):

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from runs import assert_same_run, contents
 
-from minivae import VAE, cli
+from minivae import VAE, cli, runs, training
+from minivae.config import Config
 
 TINY = ["--hidden", "20", "--latent", "2", "--batch-size", "40"]
 
@@ -72,9 +73,13 @@ def test_train_and_look(run, capsys):
 def test_the_train_output(images, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["train", *TINY, "--epochs", "2", "--data", images]) == 0
-    headline, *epochs, done = capsys.readouterr().out.splitlines()[:4]
+    found, headline, *epochs, test, terms, active, done = capsys.readouterr().out.splitlines()[:8]
+    assert "198 + 22 images of 6 x 5, integers 0 to 255, read as pixel / 255" in found
     assert headline.startswith("30-20-2 relu, bernoulli, ")
-    assert headline.endswith("198 + 22 images, dynamic pixels -> runs/1")
+    assert headline.endswith(", dynamic pixels -> runs/1")
+    assert re.fullmatch(r"test loss \S+ nats per image.*", test)
+    assert re.fullmatch(r"  \S+ for the reconstruction \(nll\), 1 \* \S+ for the KL to the prior", terms)
+    assert re.fullmatch(r"  [012] of 2 latents are active: .*", active)
     for i, line in enumerate(epochs, 1):
         assert re.fullmatch(rf"epoch +{i}/2   train +\S+   test +\S+ \(nll \S+, kl \S+\)   \S+ s", line)
     assert "look at runs/1/reconstructions.png" in done
@@ -82,16 +87,18 @@ def test_the_train_output(images, tmp_path, monkeypatch, capsys):
 
 
 def test_every_option_reaches_the_config(images, tmp_path, capsys):
-    walk = "tanh", "gaussian", 0.5, 2, "score-function", "leave-one-out", "rmsprop", 0.002, "threshold"
-    config, folder = cli.Config(3, 1, 50, (12, 7), 3, *walk, images, "numpy"), str(tmp_path / "run")
+    walk = "tanh", "gaussian", 0.5, 2, 3, "score-function", "leave-one-out", "rmsprop", 0.002, "cosine"
+    rest = "threshold", images, (5, 6), True, False, "numpy"
+    config, folder = Config(3, 1, 50, (12, 7), 3, *walk, *rest), str(tmp_path / "run")
     words = ["train", "--out", folder, "--threads", "1"]
     for name, value in dataclasses.asdict(config).items():
-        words += ["--" + name.replace("_", "-"), "12,7" if name == "hidden" else str(value)]
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        words += ["--" + name.replace("_", "-"), text][: 1 + (value is not True)] * (value is not False)
     assert cli.main(words) == 0
     assert "--threads is for the numba backend" in capsys.readouterr().err
-    assert cli.Run.load(folder).config == config
+    assert runs.Run.load(folder).config == config
     assert cli.main([*words, "--hidden", "none", "--overwrite"]) == 0
-    assert cli.Run.load(folder).config.hidden == ()
+    assert runs.Run.load(folder).config.hidden == ()
 
 
 @pytest.mark.parametrize("command", ["", "train", "sample", "reconstruct", "evaluate", "gradcheck"])
@@ -102,7 +109,7 @@ def test_help(capsys, command):
     text = capsys.readouterr().out
     assert "usage: python -m minivae" in text
     assert max(map(len, text.splitlines())) <= 100
-    for field in dataclasses.fields(cli.Config) if command == "train" else ():
+    for field in dataclasses.fields(Config) if command == "train" else ():
         assert "--" + field.name.replace("_", "-") in text
 
 
@@ -128,7 +135,7 @@ def test_help(capsys, command):
         (["train", "--data", "IMAGES", "--out", "/proc/run"], "--out /proc/run cannot be made"),
         (["train", "--resume", "nowhere"], "run folder nowhere does not exist"),
         (["train", "--resume", "RUN", "--out", "elsewhere"], "leave out --out and --overwrite"),
-        (["train", "--resume", "RUN", "--lr", "0.5"], "it cannot change lr"),
+        (["train", "--resume", "RUN", "--latent", "5"], "it cannot change latent"),
         (["train", "--resume", "RUN", "--epochs", "1"], "epochs must be more than the 2"),
         (["sample"], "required: RUN"),
         (["sample", "RUN", "-n", "0"], "n must be an integer of at least 1"),
@@ -158,8 +165,8 @@ def test_one_line_and_exit_code_2(capsys, run, images, tmp_path, monkeypatch, ar
 def test_a_damaged_run(capsys, run, tmp_path, command):
     """Every command refuses it in one line, and leaves it as it is."""
     folder = shutil.copytree(run, tmp_path / "run")
-    path = folder / "checkpoint.npz"
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    for path in (folder / "checkpoint.npz", folder / "best.npz"):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     before = contents(folder)
     assert "is damaged" in refused(capsys, *command.split(), str(folder))
     assert contents(folder) == before
@@ -239,10 +246,10 @@ def test_resume_finds_data_that_moved(images, tmp_path):
 @pytest.mark.parametrize("seed", [[], ["--seed", "4"]])
 def test_evaluate_measures_every_line_on_the_same_pixels(images, tmp_path, capsys, seed):
     """A model that ignores z has -ELBO = -log p(x) for each x; with other pixels they differ by about 1."""
-    run = cli.Run(cli.Config(hidden=(), latent=2, data=images))
+    run = runs.Run(Config(hidden=(), latent=2, data=images))
     for name in ("mu.W", "logvar.W", "output.W"):
         run.model.params[name][...] = 0
-    folder = str(cli.training.new_folder(run, tmp_path / "run"))
+    folder = str(training.new_folder(run, tmp_path / "run"))
     assert cli.main(["evaluate", folder, "--samples", "3", *seed]) == 0
     printed = capsys.readouterr().out
     elbo, bound = (re.search(rf"{name} +(\S+)", printed)[1] for name in ("-ELBO", r"-log p\(x\)"))

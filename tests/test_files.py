@@ -14,15 +14,17 @@ import pytest
 from runs import MOVING, SMALL, assert_same_run, quietly, resumed, steps
 
 import minivae as mv
-from minivae import files, training
-from minivae.training import CHECKPOINT, Config, Run
+from minivae import files
+from minivae.config import Config
+from minivae.runs import CHECKPOINT, Run
+from minivae.training import new_folder
 
 
 @pytest.fixture(scope="module")
 def template(digits, tmp_path_factory):
     """A run of one epoch and three steps, with everything that a checkpoint can hold."""
     run = Run(replace(SMALL, samples=2, **MOVING), digits)
-    folder = training.new_folder(run, tmp_path_factory.mktemp("template") / "run")
+    folder = new_folder(run, tmp_path_factory.mktemp("template") / "run")
     steps(run, 10)
     run.save(folder)
     return folder
