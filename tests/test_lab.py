@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import math
 from pathlib import Path
 
@@ -12,115 +13,108 @@ from lessons import cli
 from lessons.lab import costs, courses, encoders, moments, show
 from minivae import cli as minivae_cli
 from minivae import data, files, load_mnist, models, plots
+from minivae import estimators as es
 
 # ------------------------------------------------------------------------------ exact moments
 
 
-def by_std(part, std):
-    """With respect to std instead of logvar: mean, variance, fourth."""
-    return part.mean * 2 / std, part.variance * 4 / std**2, part.fourth * 16 / std**4
+class Grid:
+    """A generator that draws the nodes of a trapezoid rule in `dim` dimensions, with their weights."""
+
+    def __init__(self, dim):
+        e = np.linspace(-9, 9, 121)
+        self.nodes = np.stack(np.meshgrid(*[e] * dim, indexing="ij"), axis=-1).reshape(-1, 1, dim)
+        weights = np.exp(-0.5 * (self.nodes**2).sum(axis=(1, 2)))
+        self.weights = weights / weights.sum()
+
+    def standard_normal(self, shape):
+        return self.nodes
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_quadratic_moments_by_the_table(seed):
-    """Every variance and fourth moment that was derived by hand, with f = A e^2 + B e + C."""
-    a, b, c, mu = np.random.default_rng(seed).standard_normal(4)
-    s = 0.5 + seed
-    A, B, C = a * s * s, s * (2 * a * mu + b), a * mu * mu + b * mu + c
-    score = 15 * A**2 + 6 * A * C + 2 * B**2 + C**2, 74 * A**2 + 20 * A * C + 10 * B**2 + 2 * C**2
-    table = {
-        "score-function": score,
-        "score-function-mean-baseline": (10 * A**2 + 2 * B**2, 56 * A**2 + 10 * B**2),
-        "score-function-optimal-baseline": (6 * A**2 + 2 * B**2, 24 * A**2 + 10 * B**2),
-        "score-function-antithetic": (2 * B**2, 74 * A**2 + 20 * A * C + 2 * C**2),
-        "pathwise": (4 * A**2, 8 * A**2 + B**2),
-        "pathwise-antithetic": (0, 8 * A**2),
-    }
-    for name, wanted in table.items():
-        dmu, dlogvar = moments.quadratic_moments(a, b, c, mu, s, name)
-        assert (dmu.mean, by_std(dlogvar, s)[0]) == pytest.approx((2 * a * mu + b, 2 * a * s), rel=1e-10)
-        assert (dmu.variance * s**2, by_std(dlogvar, s)[1] * s**2) == pytest.approx(wanted, rel=1e-10)
-    fourth = {
-        "score-function": (
-            10395 * A**4 + 3780 * A**3 * C + 4500 * A**2 * B**2 + 630 * A**2 * C**2 + 936 * A * B**2 * C
-            + 60 * A * C**3 + 60 * B**4 + 60 * B**2 * C**2 + 3 * C**4,
-            1484124 * A**4 + 379632 * A**3 * C + 577032 * A**2 * B**2 + 41544 * A**2 * C**2
-            + 84624 * A * B**2 * C + 2352 * A * C**3 + 7188 * B**4 + 3624 * B**2 * C**2 + 60 * C**4,
-        ),
-        "pathwise": (48 * A**4, 960 * A**4 + 240 * A**2 * B**2 + 3 * B**4),
-    }  # fmt: skip
-    for name, wanted in fourth.items():
-        dmu, dlogvar = moments.quadratic_moments(a, b, c, mu, s, name)
-        assert (dmu.fourth * s**4, by_std(dlogvar, s)[2] * s**4) == pytest.approx(wanted, rel=1e-10)
+SIMPLE = [name for name in moments.KL_NAMES if not name.startswith(("leave", "measure"))]
 
 
-@pytest.mark.parametrize("D", [1, 10, 100])
-@pytest.mark.parametrize("d", [0.0, 0.8])
-def test_variance_in_D_dimensions(D, d):
-    s = 1.3
-    plain = (D**2 * (d**4 / s**2 + 2 * d**2 + s**2) + D * (8 * d**2 + 6 * s**2) + 4 * d**2 + 8 * s**2,
-             D**2 * (2 * d**4 / s**2 + 4 * d**2 + 2 * s**2) + D * (24 * d**2 + 20 * s**2)
-             + 32 * d**2 + 52 * s**2)  # fmt: skip
-    best = D * (4 * d**2 + 2 * s**2) + 4 * d**2 + 4 * s**2, D * (8 * d**2 + 4 * s**2) + 32 * d**2 + 20 * s**2
-    for name, wanted in (
-        ("score-function", plain),
-        ("score-function-optimal-baseline", best),
-        ("pathwise", (4 * s**2, 8 * s**2 + 4 * d**2)),
-        ("measure-valued", (4 * d**2 * (4 / math.pi - 1), 4 * s**2 + 4 * d**2)),
-    ):
-        dmu, dlogvar = moments.quadratic_moments(1, -2, 1, 1 + d, s, name, dim=D)  # sum (z_i - 1)^2
-        assert (dmu.variance, by_std(dlogvar, s)[1]) == pytest.approx(wanted, rel=1e-10, abs=1e-12)
-    uncoupled = moments.quadratic_moments(1, 0, 0, 0.8, s, "measure-valued-uncoupled").dlogvar
-    assert by_std(uncoupled, s)[1] == pytest.approx(8 * s**2 + 16 * 0.8**2, rel=1e-10)
+@pytest.mark.parametrize("name", moments.COSTS)
+@pytest.mark.parametrize("dim", [1, 2])
+def test_moments_of_what_the_estimators_return(name, dim):
+    """The estimators' own draws at every node: their weighted moments, without any luck."""
+    cost, grid = moments.Cost(name, 0.7, -0.4, 0.3, 1.2, 0.9, 1.3, dim), Grid(dim)
+    for estimator in [n for n in SIMPLE if n in cost.estimators]:
+        draws = costs.sampler(cost, estimator)(grid, len(grid.nodes))  # (n, 2)
+        for values, exact in zip(draws.T, cost.moments(estimator), strict=True):
+            mean = grid.weights @ values
+            want = mean, *(grid.weights @ (values - mean) ** n for n in (2, 4))
+            assert exact == pytest.approx(want, rel=1e-7, abs=1e-12), estimator
+        one, five = (cost.moments(estimator, n).dlogvar for n in (1, 5))  # the mean of five
+        fourth = (one.fourth - 3 * one.variance**2) / 125 + 3 * (one.variance / 5) ** 2
+        assert five == pytest.approx((one.mean, one.variance / 5, fourth), rel=1e-9, abs=1e-12)
 
 
-@pytest.mark.parametrize("K", [2, 8, 100])
-def test_leave_one_out(K):
-    a, b, c, mu, s = 0.7, -0.4, 0.3, 0.9, 1.3
-    A, B = a * s * s, s * (2 * a * mu + b)
-    got = moments.quadratic_moments(a, b, c, mu, s, "leave-one-out", samples=K)
-    for part, g, m22, information in (
-        ((got.dmu.mean, got.dmu.variance), 2 * a * mu + b, (10 * A**2 + 2 * B**2) / s**2, 1 / s**2),
-        (by_std(got.dlogvar, s)[:2], 2 * a * s, (56 * A**2 + 10 * B**2) / s**2, 2 / s**2),
-    ):
-        want = m22 / K + ((2 * A**2 + B**2) * information + g**2) / (K * (K - 1))
-        assert part == pytest.approx((g, want), rel=1e-9)
+OWN = {  # of the KL: the plain estimator, and whether the zero-mean term is kept
+    "pathwise": ("pathwise", True),
+    "sticking-the-landing": ("pathwise", False),
+    "score-function": ("score-function", False),
+    "score-function-zero-mean-term": ("score-function", True),
+}
 
 
-@pytest.mark.parametrize(
-    ("of", "part", "k"),
-    [
-        (moments.cos_moments, "dmu", 1.0638),
-        (moments.cos_moments, "dlogvar", 1.2973),
-        (moments.exp_moments, "dmu", 0.8700),
-        (moments.exp_moments, "dlogvar", 1.0028),
-    ],
-)
-def test_pathwise_has_the_larger_variance_beyond_the_crossover(of, part, k):
-    def lead(k):
-        sf, pw = (getattr(of(k, 1, 1, name), part).variance for name in ("score-function", "pathwise"))
-        return sf - pw
-
-    assert lead(k - 1e-4) > 0 > lead(k + 1e-4)
+@pytest.mark.parametrize("name", OWN)
+def test_moments_of_the_kl(name):
+    """As the ELBO's own estimators treat it, in two coordinates."""
+    grid, q = Grid(2), (np.full((1, 2), 0.6), np.full((1, 2), 2 * math.log(1.4)))
+    zero, slope = (lambda z: np.zeros(z.shape[:-1])), np.zeros_like
+    plain, term = OWN[name]
+    draws = es.monte_carlo_kl(es.named(plain), zero, slope, *q, grid.nodes, zero_mean_term=term)
+    for grad, exact in zip(draws, moments.kl_moments(0.6, 1.4, name, dim=2), strict=True):
+        mean = grid.weights @ grad[:, 0, 0]
+        assert exact[:2] == pytest.approx((mean, grid.weights @ (grad[:, 0, 0] - mean) ** 2), abs=1e-12)
 
 
-def test_anchors():
-    sf, pw = (moments.exp_moments(10, 1, 1, name).dmu for name in ("score-function", "pathwise"))
-    assert (sf.mean, sf.variance, pw.variance) == pytest.approx((-0.12909, 0.076940, 0.941629), rel=1e-4)
-    sf, pw = (moments.cos_moments(3, 1, 1, name).dmu.variance for name in ("score-function", "pathwise"))
-    assert (sf, pw) == pytest.approx((0.499978, 4.499978), abs=5e-7)
-    mu, s = 0.6, 1.4
-    for name, wanted in (
-        ("pathwise", (s**2, mu**2 + 2 * s**2)),
-        ("sticking-the-landing", ((s - 1 / s) ** 2, mu**2 + 2 * (s - 1 / s) ** 2)),
-    ):
-        dmu, dlogvar = moments.kl_moments(mu, s, name)
-        assert (dmu.mean, by_std(dlogvar, s)[0]) == pytest.approx((mu, s - 1 / s))
-        assert (dmu.variance, by_std(dlogvar, s)[1]) == pytest.approx(wanted)
-    assert moments.kl_moments(0.5, 1, "score-function").dmu.variance == pytest.approx(0.515625)
-    assert moments.Moments(1.0, 2.0, 13.0).variance_error(36) == pytest.approx(0.5)
+def test_moments_of_leave_one_out():
+    """Two samples at all nodes; and the variance of K of `dim` coordinates by its formula."""
+    cost, grid = moments.Cost("quadratic", 0.7, -0.4, 0.3, mu=0.9, std=1.3), Grid(2)
+    f, e, E = moments.COSTS["quadratic"][2](0.7, -0.4, 0.3)[0], moments.e, moments.E
+    sets = np.full((len(grid.nodes), 1), 0.9), np.full((len(grid.nodes), 1), 2 * math.log(1.3))
+    grads = es.leave_one_out(lambda z: f(z)[..., 0], *sets, grid.nodes.transpose(2, 0, 1))
+    for grad, exact in zip(grads, cost.moments("leave-one-out", 2), strict=True):
+        values = grad.mean(axis=0)[:, 0]
+        mean = grid.weights @ values
+        assert exact == pytest.approx((mean, *(grid.weights @ (values - mean) ** n for n in (2, 4))))
+    F = f(0.9 + 1.3 * e) - E(f(0.9 + 1.3 * e))
+    for K, dim in ((8, 1), (100, 1), (8, 3)):
+        exact, others = cost._replace(dim=dim).moments("leave-one-out", K), (dim - 1) * E(F * F)
+        for part, s in zip(exact, (e / 1.3, (e * e - 1) / 2), strict=True):
+            g, m22, m20, m02 = E(F * s), E(F * F * s * s) + others * E(s * s), E(F * F) + others, E(s * s)
+            want = (m22 - g * g) / K + (m20 * m02 + g * g) / (K * (K - 1))
+            assert part[:2] == pytest.approx((g, want))
     with pytest.raises(ValueError, match="samples must be an integer of at least 2"):
         moments.kl_moments(0, 1, "leave-one-out")
+
+
+def test_moments_of_the_measure_valued_ones():
+    """sum (z_i - 1)^2 by formulas that were derived by hand, with respect to mu and to logvar."""
+    s, d = 1.3, 0.8
+    for D in (1, 100):
+        found = moments.quadratic_moments(1, -2, 1, 1 + d, s, "measure-valued", dim=D)
+        want = 4 * d**2 * (4 / math.pi - 1), s**2 * (s**2 + d**2)
+        assert [part.variance for part in found] == pytest.approx(want)
+    free = [moments.quadratic_moments(1, 0, 0, d, s, "measure-valued-uncoupled", dim=D) for D in (1, 3)]
+    assert free[0].dlogvar.variance == pytest.approx(s**2 / 4 * (8 * s**2 + 16 * d**2))
+    others = 2 * 2 * (2 * s**4 + 4 * s**2 * d**2)  # the variance of z^2, of two coordinates on two sides
+    assert free[1].dlogvar.variance - free[0].dlogvar.variance == pytest.approx(others / 4)
+    assert free[1].dmu.variance - free[0].dmu.variance == pytest.approx(others / (2 * math.pi * s**2))
+    coin = moments.Moments(0.0, 1.0, 1.0)
+    assert coin.plus(coin) == coin.summed(2) == coin.scaled(-1).summed(2) == (0, 2, 8)
+    assert coin.summed(3).scaled(2) == (0, 12, 16 * 21)
+
+
+def test_a_mean_baseline_centres_the_whole_cost():
+    centred, baseline = (
+        moments.quadratic_moments(1, 0, c, 2, 1, name, dim=7)
+        for c, name in ((-5, "score-function"), (0, "score-function-mean-baseline"))
+    )
+    assert np.ravel(centred) == pytest.approx(np.ravel(baseline))  # E z^2 = 5
+    assert moments.Moments(1.0, 2.0, 13.0).variance_error(36) == pytest.approx(0.5)
 
 
 # ------------------------------------------------------------------------------ known costs
@@ -134,48 +128,39 @@ def small(monkeypatch):
     monkeypatch.setattr(costs, "SWEEPS", few)
 
 
-@pytest.mark.parametrize("name", costs.FORMULAS)
+@pytest.mark.parametrize("name", moments.COSTS)
 def test_measured_means_and_variances_are_the_exact_ones(name, small):
     """Every z of a mean within 5, of a variance with 4000 samples within 6: false alarm below 1e-3.
 
     A bias of 15 % of a standard deviation is found, and a variance that is wrong by its kurtosis.
     """
-    cost = costs.Cost(name, k=1.2, mu=0.7, std=1.3)
+    cost = moments.Cost(name, k=1.2, mu=0.7, std=1.3)
     report = costs.measure(cost, samples=4000, seed=1)
     assert {r["estimator"] for r in report.records} == set(cost.estimators)
     for record in report.records:
         assert abs(record["z_mean"]) < 5, record
+        off, squared = record["mean"] - record["exact_gradient"], record["exact_variance"] / record["samples"]
+        assert squared < 1e-20 or record["z_mean"] == pytest.approx(off / math.sqrt(squared)), record
         assert abs(record["z_variance"]) < 6 or record["samples"] < 4000, record
     assert max(map(len, report.lines)) <= 120
     assert not any("nan" in line for line in report.lines)
     assert plots.to_png(report.draw()).startswith(b"\x89PNG")
+    first, last = report.records[0], report.records[2 * len(cost.estimators) - 2]  # both for mu
+    assert last["ratio"] == pytest.approx(last["exact_variance"] / first["exact_variance"])
+    slower = last["microseconds"] / first["microseconds"]
+    assert last["variance_time_ratio"] == pytest.approx(last["ratio"] * slower)
     back = list(csv.DictReader(io.StringIO(show.to_csv(report.records).decode())))
     assert [line["kind"] for line in back].count("cost") == 2 * len(cost.estimators)
     assert [float(line["variance"]) for line in back] == [record["variance"] for record in report.records]
 
 
-def test_bands_cover_99_of_100_seeds():
-    """|z| of a variance is below 2.58 with probability 0.99: fewer than 95 of 100 once in 1800 times.
-
-    A band that is wrong by a factor of 3, as the Gaussian one is, has a standard deviation of z far from 1.
-    """
-    cost, n = costs.Cost("quadratic"), 20_000
-    for estimator, variance in (("pathwise", 4), ("score-function", 87)):
-        exact, draw = cost.moments(estimator).dmu, cost.sampler(estimator)
-        assert exact.variance == pytest.approx(variance, rel=1e-12)
-        found = [draw(np.random.default_rng(seed), n)[:, 0].var() for seed in range(100)]
-        z = (np.array(found) - variance) / exact.variance_error(n)
-        assert np.count_nonzero(abs(z) < 2.58) >= 95
-        assert 0.8 < z.std() < 1.2
-
-
 def test_rings_mark_the_crossovers(small):
-    figure = costs.measure(costs.Cost("cos", mu=1.0), samples=400).draw()
+    figure = costs.measure(moments.Cost("cos", mu=1.0), samples=400).draw()
     assert [axes.texts[-1].get_text()[:7] for axes in figure.axes[:2]] == ["k = 1.0", "k = 1.3"]
 
 
 def test_nothing_has_variance_for_a_constant(small):
-    report = costs.measure(costs.Cost("quadratic", a=0.0), samples=400)
+    report = costs.measure(moments.Cost("quadratic", a=0.0), samples=400)
     assert all(r["z_mean"] == r["z_variance"] == 0 for r in report.records)
     assert plots.to_png(report.draw())
 
@@ -209,29 +194,34 @@ def test_every_mean_agrees_with_the_reference(latent):
     assert 0.8 < side.ratio("leave-one-out") / side.ratio("score-function-mean-baseline") < 1.6
 
 
-def test_a_baseline_of_the_own_sample_is_seen_in_z():
+def test_a_baseline_of_the_own_sample_is_seen_in_z(monkeypatch):
     """Its mean is (1 - 1/8) of the gradient: z far from 1, where leave-one-out has about 1."""
     model, x = little()
     scene = encoders.Scene(model, x, 0.0, np.random.default_rng(5))
-    reference = scene.reference(1)
-    way = next(way for way in scene.ways(40_000) if way.name == "leave-one-out")
+    monkeypatch.setattr(encoders.time, "perf_counter", itertools.count().__next__)  # each draw takes a second
+    reference, way = scene.side("it", 1).reference, scene.ways(40_000)["leave-one-out"]
     biased = way._replace(estimate=lambda *q: [0.875 * d for d in way.estimate(*q)])
-    assert np.sqrt((scene.row(way, reference).z ** 2).mean()) < 2
+    row = scene.row(way, reference)
+    assert row.seconds == 1 / (40_000 * 5)
+    assert np.sqrt((row.z**2).mean()) < 2
     assert np.sqrt((scene.row(biased, reference).z ** 2).mean()) > 3
 
 
 def test_the_metric_of_the_weights(rng):
     """v^T M v of each image compared with the model's own backward pass, with an image alone in its batch."""
     model, x = little(activation="softplus")
-    v, metric = rng.standard_normal((5, 4)), encoders.encoder_metric(model, x)
+    v, scene = rng.standard_normal((5, 4)), encoders.Scene(model, x, 0.0, rng)
+
+    def squares(x, v):
+        given = v.reshape(len(x), 2, 1, 2).transpose(1, 2, 0, 3)
+        _, grads = model.loss_and_grads(x, np.zeros((len(x), 2)), 0.0, lambda f, df, *q: given)
+        return sum((g**2).sum() for n, g in grads.items() if not n.startswith(("decoder", "output")))
+
     for b in range(5):
-        given = v[b].reshape(2, 1, 1, 2)
-        _, grads = model.loss_and_grads(
-            x[b : b + 1], np.zeros((1, 2)), 0.0, lambda f, df, *q, given=given: given
-        )
-        encoder = [g for name, g in grads.items() if not name.startswith(("decoder", "output"))]
-        want = sum((g**2).sum() for g in encoder)
-        assert v[b] @ metric[b] @ v[b] == pytest.approx(want / 25, rel=1e-12)
+        want = squares(x[b : b + 1], v[b : b + 1]) / 25
+        assert v[b] @ scene.metric[b] @ v[b] == pytest.approx(want, rel=1e-12)
+    side = scene.side("it", 0)
+    assert side.norm == pytest.approx(squares(x, side.reference.mean), rel=1e-12)
 
 
 def test_a_decoder_that_ignores_z_and_one_with_too_many_latents():
@@ -275,6 +265,8 @@ def test_courses():
     assert pathwise < leave_one_out < without
     assert leave_one_out - pathwise < 0.5 * (without - pathwise)
     assert len({r["loss"] for r in report.records if r["step"] == 0}) == 1  # the same start
+    seconds = [r["seconds"] for r in report.records if r["gradient"] == "pathwise"]
+    assert seconds == sorted(seconds)
     assert max(map(len, report.lines)) <= 110
     assert report.draw().axes[0].get_xlabel() == "steps"
 
@@ -309,6 +301,12 @@ def test_the_command(tmp_path, monkeypatch, capsys, small):
         (["--model", "run", "--cost", "cos"], "--cost has no meaning for --model"),
         (["--train", "--epochs", "-1"], "epochs must be an integer of at least 1"),
         (["--csv", "variance.png"], "the picture and the numbers need two files"),
+        (["--csv", ""], "the picture and the numbers need two files"),
+        (["--out", "nowhere/v.png"], "nowhere/v.png cannot be written: No such file"),
+        (["--k", "3"], "--k has no meaning for --cost quadratic"),
+        (["--dim", "9" * 23], "dim must be at most 10,000"),
+        (["--train", "--seeds", "9" * 23], "seeds must be at most 10,000"),
+        (["--model", ""], "--model needs the name of a run folder"),
     ],
 )
 def test_bad_input_is_one_line(argv, message, tmp_path, monkeypatch, capsys):
@@ -320,10 +318,7 @@ def test_bad_input_is_one_line(argv, message, tmp_path, monkeypatch, capsys):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(7856.3, "7,860"), (0.4764, "0.476"), (1.0, "1"), (0.0, "0"), (1.3e7, "1.3e+07"), (math.nan, "-")],
-)
-def test_numbers(value, text):
-    assert show.number(value, 3) == text
+def test_numbers():
+    texts = {7856.3: "7,860", 0.4764: "0.476", 1.0: "1", 0.0: "0", 1.3e7: "1.3e+07", math.nan: "-"}
+    assert [show.number(value, 3) for value in texts] == list(texts.values())
     assert list(show.table(["a\nb", "c"], [["x", 1.0]])) == ["a", "b  c", "x  1"]

@@ -39,6 +39,11 @@ def same(got, want, tolerance=EXACT):
     return bool(np.max(np.abs(got - want)) <= tolerance * (np.max(np.abs(want)) or 1.0))
 
 
+def likeness(forms, got, near=EXACT):
+    """The words of the first array in {words: array} that `got` agrees with; None if it is like none."""
+    return next((words for words, form in forms.items() if same(got, form, near)), None)
+
+
 def shape_sentence(name, shape, expected):
     """What a wrong shape means for the sums that follow."""
     causes = {(*expected, 1): ": a kept axis will broadcast", (): ": it is already reduced over the batch"}
@@ -54,6 +59,10 @@ def normal_log_density(x, mean, std):
 def _rounding(*arrays):
     """What may differ by rounding alone, relative to the largest entry."""
     return EXACT if np.result_type(*arrays).itemsize >= 8 else EXACT_FLOAT32
+
+
+def _two_arrays(rng):
+    return rng.standard_normal((3, 5)), (rng.random((3, 5)) < 0.5).astype(float)
 
 
 # ------------------------------------------------------------------------------ sums and means
@@ -77,56 +86,54 @@ def check_scaling(rng, nll=None, kl=None, loss_and_grads=None, x=None, eps=None)
         raise ValueError("check_scaling needs x (B, D) and eps (B, L) to call loss_and_grads")
     terms = [(n, of, f) for n, of, f in (("nll", "pixels", nll), ("kl", "latents", kl)) if f is not None]
     for name, features, function in terms:
-        if verdict := _features(name, features, function, rng):
-            return verdict
+        a, b = _two_arrays(rng)
+        ratio = np.sum(function(np.tile(a, 2), np.tile(b, 2))) / np.sum(function(a, b))
+        if abs(ratio - 1) <= EXACT:
+            how = f"it is averaged over the {features} where it must be summed"
+            return wrong(f"twice the {features} leave the {name} unchanged: {how}")
+        if not abs(ratio - 2) <= EXACT:
+            by = f"{ratio:.4g}; a sum is multiplied by 2"
+            return wrong(f"twice the {features} multiply the {name} by {by}")
     said = [f"twice the {' or '.join(of for _, of, _ in terms)} double their term"] if terms else []
     if loss_and_grads is not None:
-        if verdict := _batch(loss_and_grads, x, eps):
-            return verdict
+        if sentence := _batch(loss_and_grads, x, eps):
+            return wrong(sentence)
         said.append("twice the batch changes nothing")
     return Verdict(True, ", ".join(said))
 
 
-def _features(name, features, function, rng):
-    """nll by the pixels, kl by the latents: the term must be their sum."""
-    a, b = rng.standard_normal((3, 5)), (rng.random((3, 5)) < 0.5).astype(float)
-    ratio = np.sum(function(np.tile(a, 2), np.tile(b, 2))) / np.sum(function(a, b))
-    if abs(ratio - 2) <= EXACT:
-        return None
-    if abs(ratio - 1) <= EXACT:
-        how = f"it is averaged over the {features} where it must be summed"
-        return wrong(f"twice the {features} leave the {name} unchanged: {how}")
-    return wrong(f"twice the {features} multiply the {name} by {ratio:.4g}; a sum is multiplied by 2")
+BATCH = {  # ratio of a result with every example twice: what it means
+    2: "{} doubles with the batch: it is summed over the batch, expected a mean",
+    0.5: "{} halves when the batch doubles: it is averaged over the batch twice",
+}
+REDRAWN = "noise is drawn again in the backward pass, or the previous gradients are still there"
 
 
 def _batch(loss_and_grads, x, eps):
-    """The loss must be a mean over the batch, and so must its gradients."""
-    once, grads = loss_and_grads(x, eps, 1.0)
-    grads = {name: np.array(grad) for name, grad in grads.items()}
-    near = _rounding(*grads.values())
-    again, grads_again = loss_and_grads(x, eps, 1.0)
-    if not same(again, once, near):
-        return wrong("the loss differs when it is computed twice: it draws noise of its own, pass eps in")
-    for name, grad in grads.items():
-        if not same(grads_again[name], grad, near):
-            why = "noise is drawn again in the backward pass, or the previous gradients are still there"
-            return wrong(f"d{name} differs when it is computed twice: {why}")
-    twice, grads_twice = loss_and_grads(np.concatenate([x, x]), np.concatenate([eps, eps]), 1.0)
-    results = [("the loss", twice[0], once[0]), *((f"d{n}", grads_twice[n], g) for n, g in grads.items())]
-    for name, two, one in results:
-        if same(two, one, near):
-            continue
-        if same(two, np.multiply(2, one), near):
-            return wrong(f"{name} doubles with the batch: it is summed over the batch, expected a mean")
-        if same(two, np.multiply(0.5, one), near):
-            return wrong(f"{name} halves when the batch doubles: it is averaged over the batch twice")
-        why = "part of it is not a mean over the batch"
-        return wrong(f"{name} changes when every example is in the batch twice: {why}")
+    """How the loss or its gradients are no mean over the batch; None if they are."""
+
+    def results(*inputs):
+        terms, grads = loss_and_grads(*inputs)
+        return {"the loss": terms[0]} | {f"d{name}": np.array(grad) for name, grad in grads.items()}
+
+    once, again = results(x, eps, 1.0), results(x, eps, 1.0)
+    near = _rounding(*once.values()) if len(once) > 1 else EXACT
+    for name, value in once.items():
+        if not same(again[name], value, near):
+            why = "it draws noise of its own, pass eps in" if name == "the loss" else REDRAWN
+            return f"{name} differs when it is computed twice: {why}"
+    for name, two in results(np.concatenate([x, x]), np.concatenate([eps, eps]), 1.0).items():
+        if not same(two, once[name], near):
+            forms = {words: ratio * once[name] for ratio, words in BATCH.items()}
+            other = (
+                "{} changes when every example is in the batch twice: part of it is not a mean over the batch"
+            )
+            return (likeness(forms, two, near) or other).format(name)
     loss, nll, kl = loss_and_grads(x, eps, 0.5)[0]
     if not same(loss, nll + 0.5 * kl, near):
         swapped = same(loss, 0.5 * nll + kl, near)
         got = "0.5 nll + kl: beta weighs the wrong term" if swapped else f"{loss:.6g}"
-        return wrong(f"at beta = 0.5 the loss must be nll + 0.5 kl = {nll + 0.5 * kl:.6g}, and is {got}")
+        return f"at beta = 0.5 the loss must be nll + 0.5 kl = {nll + 0.5 * kl:.6g}, and is {got}"
     return None
 
 
@@ -165,9 +172,8 @@ def check_shapes(rng, **functions):
 
     check_shapes(rng, nll=nll, kl=kl). A (B, 1) would broadcast against a (B,) into a B x B outer sum.
     """
-    a, b = rng.standard_normal((3, 5)), (rng.random((3, 5)) < 0.5).astype(float)
     for name, function in functions.items():
-        shape = np.shape(function(a, b))
+        shape = np.shape(function(*_two_arrays(rng)))
         if shape != (3,):
             return wrong(shape_sentence(name, shape, (3,)))
     return Verdict(True, f"{' and '.join(functions)} return one number for each example")
@@ -216,36 +222,34 @@ def check_bound(model, x, density="bernoulli", nodes=128):
     loss = np.array([[r[0] if isinstance(r, tuple) else float(r) for r in row] for row in results]) @ w
     if same(loss, reconstruction + kl, _rounding(mu)):
         grid = np.linspace(-13, 13, 2001)  # of the prior: here q plays no role
-        weights = (grid[1] - grid[0]) * np.exp(normal_log_density(grid, 0.0, 1.0))
-        costs = nll(np.tile(grid, (len(x), 1)))
+        costs = nll(np.tile(grid, (len(x), 1))) - normal_log_density(grid, 0.0, 1.0)
         least = costs.min(axis=1, keepdims=True)
-        log_p = np.log(np.exp(least - costs) @ weights) - least[:, 0]
+        log_p = np.log(np.exp(least - costs).sum(axis=1) * (grid[1] - grid[0])) - least[:, 0]
         numbers = f"log p(x) = {log_p.mean():.4f} is the ELBO {-loss.mean():.4f}"
         return Verdict(True, f"{numbers} plus KL( q(z|x) || p(z|x) ) {np.mean(log_p + loss):.4f}")
-    others = {"z = mu is decoded, not a draw of z": nll(mu)[:, 0]}
+    constant = 0.5 * x.shape[1] * LOG_2PI
     with np.errstate(over="ignore"):
-        others["z = mu + exp(logvar) eps is decoded"] = nll(mu + std * std * e) @ w
-        others["z = mu + logvar eps is decoded"] = nll(mu + logvar * e) @ w
-    return wrong(_bound_sentence(loss, reconstruction, kl, others, x.shape[1]))
+        known = {
+            "z = mu is decoded, not a draw of z": nll(mu)[:, 0],
+            "z = mu + exp(logvar) eps is decoded": nll(mu + std * std * e) @ w,
+            "z = mu + logvar eps is decoded": nll(mu + logvar * e) @ w,
+            "the squared error lacks its 1/2, which makes it a Gaussian of variance 1/2": (
+                2 * (reconstruction - constant)
+            ),
+            f"the reconstruction is averaged over the {x.shape[1]} pixels": reconstruction / x.shape[1],
+        }
+    what = likeness(known, loss - kl) or _part(loss, reconstruction, kl, constant)
+    return wrong(f"the loss is not KL( q(z|x) || p(z|x) ) - log p(x): {what}")
 
 
-def _bound_sentence(loss, nll, kl, others, pixels):
-    """What the loss (B,) is instead of nll + kl."""
-    start = "the loss is not KL( q(z|x) || p(z|x) ) - log p(x)"
-    constant = 0.5 * pixels * LOG_2PI
-    known = others | {
-        "the squared error lacks its 1/2, which makes it a Gaussian of variance 1/2": 2 * (nll - constant),
-        f"the reconstruction is averaged over the {pixels} pixels": nll / pixels,
-    }
-    for likeness, cost in known.items():
-        if same(loss, cost + kl):
-            return f"{start}: {likeness}"
+def _part(loss, nll, kl, constant):
+    """Which part of nll + kl (B,) is too large or missing."""
     for name, part, rest in (("the reconstruction", nll, kl), ("the kl", kl, nll)):
         ratio = (loss - rest) / part
         if same(ratio, np.full_like(ratio, ratio[0])):
-            return f"{start}: {name} is {ratio[0]:.4g} times what it should be"
+            return f"{name} is {ratio[0]:.4g} times what it should be"
     excess = loss - nll - kl  # (B,)
     if same(excess, np.full_like(excess, excess[0])):
         cause = ": the constant D/2 log 2 pi is left out" if same(excess[0], -constant) else ""
-        return f"{start}: it is off by {excess[0]:+.4g} nats, the same for every x{cause}"
-    return f"{start}: it is off by {excess.min():+.4g} to {excess.max():+.4g} nats"
+        return f"it is off by {excess[0]:+.4g} nats, the same for every x{cause}"
+    return f"it is off by {excess.min():+.4g} to {excess.max():+.4g} nats"

@@ -3,11 +3,9 @@
 moments     exact mean, variance and fourth moment of every estimator of one gradient
 costs       known costs: measured beside exact
 encoders    the ELBO of a trained VAE: variance at the encoder's outputs and at its weights
-            (encoder_report: its table, records and picture)
 courses     what that variance does to training
 variance    python -m lessons variance: one of these three
-contenders  the training step here and in other libraries, products, parts
-race        rounds, medians and ratios
-bench       python -m lessons bench
+contenders  the training step here and in other libraries, products, parts, each in its own process
+bench       python -m lessons bench: rounds, medians, ratios and floors
 show        one way to print a number, a table and a chart and to write files
 """

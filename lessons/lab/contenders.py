@@ -1,4 +1,4 @@
-"""What the benchmark times: the training step of every contender, matrix products, memory, parts of a step.
+"""What the benchmark times, each in a process of its own: training steps, matrix products, parts of a step.
 
 All contenders of a step start from the same parameters, minibatches and noise, compute the same loss and use
 the same Adam. Whatever can be prepared (layout, conversion, compilation) is prepared before the clock starts.
@@ -6,11 +6,11 @@ the same Adam. Whatever can be prepared (layout, conversion, compilation) is pre
 
 import functools
 import itertools
-import os
-import platform
+import multiprocessing
 import re
+import signal
 import time
-from importlib import metadata
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from minivae.backends import namespace
 
 ADAM = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
 RING = 16  # minibatches used in turn, so that a step never finds its data in the nearest cache
+CURVE = 50  # losses that are compared between contenders
 
 
 class Setting(NamedTuple):
@@ -48,6 +49,50 @@ class Setting(NamedTuple):
             yield x, rng.standard_normal((self.batch, self.latent), dtype=np.float32)
 
 
+# ------------------------------------------------------------------------------ the process
+
+
+class Contender:
+    """work = make(*args) in a process of its own; `first` is what it computes first, or text if it cannot."""
+
+    def __init__(self, make, *args):
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        context.Process(target=_serve, args=(theirs, make, args), daemon=True).start()
+        theirs.close()  # the process holds the only other end, so that each notices the other's death
+        try:
+            self.first = self.pipe.recv()
+        except EOFError:
+            self.first = "its process died"
+
+    def __call__(self, n, *given):
+        """n calls work(*given) -> {"seconds": their mean, "parts": {name: per call}, "peak_mb": so far}."""
+        try:
+            self.pipe.send((n, given))
+            return self.pipe.recv()
+        except (EOFError, OSError):
+            raise ValueError("a process of the benchmark died: is the memory full?") from None
+
+
+def _serve(pipe, make, args):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
+    with suppress(EOFError, OSError):  # the parent has finished
+        try:
+            work = make(*args)
+            first = [float(work()) for _ in range(CURVE)] if make is step else []
+        except ModuleNotFoundError as error:
+            first = f"{error.name} is not installed"
+        except Exception as error:  # a library that is broken here ends its own row only
+            first = f"{type(error).__name__}: {' '.join(str(error).split())[:60]}"
+        pipe.send(first)
+        while True:
+            n, given = pipe.recv()
+            seconds = clock(functools.partial(work, *given), n)
+            parts = {name: sums / n for name, sums in getattr(work, "parts", {}).items()}
+            getattr(work, "parts", {}).clear()
+            pipe.send({"seconds": seconds, "parts": parts, "peak_mb": peak_memory()})
+
+
 def clock(work, n):
     """Seconds for one `work()`, the mean of n."""
     start = time.perf_counter()
@@ -58,33 +103,48 @@ def clock(work, n):
     return (time.perf_counter() - start) / n
 
 
-def product(who, m, k, n, layout, dtype):
-    """work() of a @ b by our kernel or NumPy's BLAS; layout "TN" stores a as a transposed view, "NT" b."""
-    rng, multiply = np.random.default_rng(0), namespace("numba").matmul if who == "numba" else np.matmul
-    a, b = (
-        rng.standard_normal(shape[::-1] if letter == "T" else shape).astype(dtype)
-        for shape, letter in zip(((m, k), (k, n)), layout, strict=True)
-    )
-    a, b, out = a.T if layout[0] == "T" else a, b.T if layout[1] == "T" else b, np.empty((m, n), dtype)
-    return lambda: multiply(a, b, out=out)
+def peak_memory():
+    """The most memory that this process has held, in MB; None where the system does not say."""
+    status = Path("/proc/self/status")
+    return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) / 1024 if status.exists() else None
 
 
-def stream(size):
-    """work() of SGD's update on arrays of `size` bytes together: it reads three and writes two."""
-    arrays = [np.full(size // 12, 1e-3, np.float32) for _ in range(3)]
-    return lambda: namespace("numba").sgd_update(*arrays, 1e-6, 0.9)
+# ------------------------------------------------------------------------------ products and memory
+
+
+def product(who):
+    """work(m, k, n, layout, dtype): a @ b by our kernel or by BLAS; "TN" stores a as a transposed view."""
+    multiply = namespace("numba").matmul if who == "numba" else np.matmul
+
+    @functools.cache
+    def arrays(m, k, n, layout, dtype):
+        rng, shapes = np.random.default_rng(0), ((m, k), (k, n))
+        a, b = (
+            rng.standard_normal(shape[::-1]).astype(dtype).T if letter == "T"
+            else rng.standard_normal(shape).astype(dtype)
+            for shape, letter in zip(shapes, layout, strict=True)
+        )  # fmt: skip
+        return a, b, np.empty((m, n), dtype)
+
+    return lambda *shape: multiply(*arrays(*shape))
+
+
+def stream(who):
+    """work(size): SGD's update on arrays of `size` bytes together: it reads three and writes two."""
+    arrays = functools.cache(lambda size: [np.full(size // 12, 1e-3, np.float32) for _ in range(3)])
+    return lambda size: namespace(who).sgd_update(*arrays(size), 1e-6, 0.9)
 
 
 # ------------------------------------------------------------------------------ training steps
 
 
-def steps(who, setting):
+def step(who, setting):
     """work() of one contender's training step -> loss. ModuleNotFoundError if its library is missing."""
     params = setting.model("numpy").params
     kind = "minivae" if who in ("numba", "numpy") else re.split("[ .]", who)[0]
-    step, convert = {"minivae": _minivae, "torch": _torch, "jax": _jax}[kind](setting, params, who)
+    one, convert = {"minivae": _minivae, "torch": _torch, "jax": _jax}[kind](setting, params, who)
     ring = itertools.cycle([tuple(map(convert, batch)) for batch in setting.batches()])
-    return lambda: step(*next(ring))
+    return lambda: one(*next(ring))
 
 
 def _minivae(setting, params, who):
@@ -178,14 +238,11 @@ def _jax(setting, params, who):
     return step, jnp.asarray
 
 
-# ------------------------------------------------------------------------------ the parts of a step
-
-
-class Watch:
-    """A backend that times every call: a VAE accepts any namespace with the functions of `ops`."""
+class Watched:
+    """work() of a training step whose backend times every call: a VAE accepts any namespace like `ops`."""
 
     def __init__(self, who, setting):
-        self.ops, self.seconds = namespace(who), {}
+        self.ops, self.parts = namespace(who), {}
         self.model, self.adam = setting.model(self), Adam(**ADAM, backend=who)
         self.layers = {id(p): re.sub(r"\d*\.W", "", name) for name, p in self.model.params.items()}
         self.ring = itertools.cycle(list(setting.batches()))
@@ -199,89 +256,37 @@ class Watch:
         return self.timed(name, getattr(self.ops, name))
 
     def timed(self, name, function):
-        """The function, with its seconds added to its part of the step."""
+        """The function, with its seconds, flops and bytes added to its part of the step."""
 
         def call(*args, **settings):
             start = time.perf_counter()
             result = function(*args, **settings)
-            part = self._part(name, args)
-            self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - start
+            seconds = time.perf_counter() - start
+            way = " backward" if "backward" in name else ""
+            moved, flops = sum({id(a): a.nbytes for a in _arrays((args, result))}.values()), 0
+            if name == "optimizer":
+                part, moved = (
+                    name,
+                    moved // 2 * 7,
+                )  # reads params, grads and two moments, writes all but grads
+            elif name.startswith("dense"):
+                x, W = args[1][:2] if way else args[:2]
+                flops = 2 * len(x) * W.size * (2 if way and result[0] is not None else 1)
+                layer = self.layers[id(W)]
+                part = {"mu": "heads", "logvar": "heads", "output": "decoder"}.get(layer, layer)
+                part += way or " forward"
+            else:
+                part = ("sample" if "sample" in name else "loss") + way
+            self.parts[part] = np.add(self.parts.get(part, 0), (seconds, flops, moved))
             return result
 
         return call if callable(function) else function
 
-    def _part(self, name, args):
-        way = " backward" if "backward" in name else ""
-        if name.startswith("dense"):
-            layer = self.layers.get(id(args[1][1] if way else args[1]), "dense")
-            return {"mu": "heads", "logvar": "heads", "output": "decoder"}.get(layer, layer) + (
-                way or " forward"
-            )
-        known = {"nll": "loss", "kl": "loss", "sample": "sample"}
-        return next((what + way for key, what in known.items() if key in name), name)
 
-
-# ------------------------------------------------------------------------------ the machine
-
-
-def describe():
-    """Processor, cores, system, versions, and the share of the cores' time that others use."""
-    cpu, busy = platform.processor() or platform.machine(), None
-    if Path("/proc/stat").exists():
-        names = [
-            l.split(":")[1].strip()
-            for l in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in l
-        ]
-        cpu, before = [*names, cpu][0], _ticks()
-        time.sleep(0.5)
-        idle, total = np.subtract(_ticks(), before)
-        busy = float(1 - idle / total) if total else None
-    versions = {"python": platform.python_version()}
-    for name in ("numpy", "numba", "torch", "jax"):
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = None
-    return {"cpu": cpu, "cores": cores(), "system": platform.platform(), "busy": busy, "versions": versions}
-
-
-def cores():
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _ticks():
-    """idle, total clock ticks of all cores since the start."""
-    ticks = [int(n) for n in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
-    return ticks[3] + ticks[4], sum(ticks)
-
-
-def work_of_parts(setting):
-    """{part: (flops, bytes)} of a step in float32: products 2 m k n; operands read and written once."""
-    B, D, L = setting.batch, 784, setting.latent
-    stacks = {
-        "encoder": list(itertools.pairwise((D, *setting.hidden))),
-        "heads": [(setting.hidden[-1], L)] * 2,
-        "decoder": list(itertools.pairwise((L, *setting.hidden[::-1], D))),
-    }
-    work, weights = {}, 0
-    for name, shapes in stacks.items():
-        size = sum(i * o + o for i, o in shapes)
-        once = size + sum(B * (i + o) for i, o in shapes)  # x, W, b -> y
-        inputs = shapes[1:] if name == "encoder" else shapes  # the first layer needs no dx
-        flops, of_dx = (sum(2 * B * i * o for i, o in which) for which in (shapes, inputs))
-        weights += size
-        work[f"{name} forward"] = flops, once
-        again = sum(B * o for _, o in shapes) + sum(i * o + B * i for i, o in inputs)  # y; W -> dx
-        work[f"{name} backward"] = flops + of_dx, once + again
-    work |= {"sample": (0, 4 * B * L), "sample backward": (0, 5 * B * L), "optimizer": (0, 7 * weights)}
-    work |= {"loss": (0, 2 * B * (D + L)), "loss backward": (0, B * (3 * D + 4 * L))}
-    return {name: (flops, 4 * numbers) for name, (flops, numbers) in work.items()}
-
-
-def floors(setting, limits):
-    """{part: seconds that it takes at least} at the measured limits; {} without them."""
-    speed = limits.get("bytes_per_second", {}).get(setting.title)
-    parts = work_of_parts(setting).items() if speed else ()
-    return {name: max(flops / limits["flops"], moved / speed) for name, (flops, moved) in parts}
+def _arrays(value):
+    """Every array in nested tuples and dictionaries."""
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, tuple | dict):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _arrays(each)

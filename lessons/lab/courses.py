@@ -8,10 +8,11 @@ from functools import partial
 
 import numpy as np
 
-from minivae import arguments, data
-from minivae.training import Config, Run
+from minivae import data
+from minivae.config import Config
+from minivae.runs import Run
 
-from .show import Report, canvas, style, table
+from .show import Report, canvas, count, style, table
 
 # name in the table: estimator, baseline, name of its style
 WAYS = {
@@ -30,8 +31,8 @@ def measure(epochs=3, seeds=3, seed=0, progress=lambda items: items, dataset=Non
 
     dataset: another than MNIST, from `data.load_dataset`.
     """
-    epochs, seeds = arguments.integer("epochs", epochs), arguments.integer("seeds", seeds)
-    seed = arguments.integer("seed", seed, at_least=0)
+    epochs, seeds = count("epochs", epochs, most=10_000), count("seeds", seeds, most=10_000)
+    seed = count("seed", seed, 0)
     stored = data.load_dataset() if dataset is None else dataset
     stored = stored._replace(x_test=stored.x_test[:TEST_IMAGES], y_test=None)
     bar = iter(progress(range(seeds * epochs * (POINTS + 1))))
@@ -84,25 +85,19 @@ def _lines(courses, seeds):
         speed = 1e3 * np.mean([seconds[-1] / steps[-1] for steps, seconds, _ in of_seeds])
         spreads = (f"{np.median(v):.2f} [{min(v):.2f}, {max(v):.2f}]" for v in ends)
         rows.append([way, f"{speed:.2f}", *spreads])
-    yield from (
-        "",
-        *table(
-            ["gradient", "ms a step", f"after {of_seeds[0][0][-1]:.0f} steps", f"after {moment:.0f} s"], rows
-        ),
-    )
+    heads = ["gradient", "ms a step", f"after {of_seeds[0][0][-1]:.0f} steps", f"after {moment:.0f} s"]
+    yield from ("", *table(heads, rows))
 
 
 def _figure(courses):
     """Test loss against steps, and against seconds up to the moment that all have reached."""
     figure, ((by_steps, by_time),) = canvas(1, 2, (11, 5), sharey=True)
-    seconds = np.linspace(0, _moment(courses), 60)
+    moments = np.linspace(0, _moment(courses), 60)
     for way, of_seeds in courses.items():
         colour = style(WAYS[way][2])["color"]
-        timed = [np.interp(seconds, s, losses) for _, s, losses in of_seeds]
-        for axes, x, losses in (
-            (by_steps, of_seeds[0][0], [c[2] for c in of_seeds]),
-            (by_time, seconds, timed),
-        ):
+        timed = [np.interp(moments, seconds, losses) for _, seconds, losses in of_seeds]
+        curves = (by_steps, of_seeds[0][0], [losses for _, _, losses in of_seeds]), (by_time, moments, timed)
+        for axes, x, losses in curves:
             axes.plot(x, np.transpose(losses), color=colour, linewidth=0.7, alpha=0.6)
             axes.plot(x, np.median(losses, axis=0), color=colour, label=way, linewidth=2)
     losses = np.array([c[2] for of_seeds in courses.values() for c in of_seeds])

@@ -12,24 +12,31 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minivae import arguments, data, evaluation, ops
+from minivae import data, evaluation, ops
 from minivae import estimators as es
 from minivae.distributions import GaussianPosterior
-from minivae.training import WEIGHTS, Run
+from minivae.runs import Run
 
-from .encoder_report import report
-from .show import over
+from .costs import K, in_groups
+from .show import Report, bars, canvas, count, number, over, style, table
 
 IMAGES = 16
-SAMPLES, LEAST = 2000, 16  # of z, for each estimator and image; two draws of leave-one-out
-GROUP = 8  # samples in one draw of leave-one-out
+SAMPLES, LEAST = 2000, 2 * K  # of z, for each estimator and image
 NODES = 128  # of the quadrature, for each latent
+HEARD = ("pathwise", "sticking-the-landing", "leave-one-out", "score-function")  # in the panels of the SNR
+LEGEND = f"""\
+  variance    of one sample of z, mean over images and latents. A pair has 2 samples, leave-one-out {K}
+  / pathwise  relative to pathwise's variance: how many samples are worth one pathwise sample, at the
+              encoder's outputs mu and logvar; weights: at all its weights and biases, variances added
+  SNR         root of (mean squared gradient / mean variance of one sample); weights: of the sums
+  z           (mean - reference) in standard errors, root mean square over all outputs: about 1
+  us, cost    microseconds of one sample of one image; weights / pathwise x time / pathwise"""
+HEADS = ("variance\nmu", "\nlogvar", "/ pathwise\nmu", "\nlogvar", "\nweights", "SNR\nmu", "\nweights")
 
 
 class Way(NamedTuple):
     """One estimator: estimate(f, df, mu, logvar, eps) -> dmu, dlogvar of n draws, (n, B, L) each."""
 
-    name: str
     estimate: Any
     draws: int  # n
     samples: int = 1  # of z in one draw
@@ -37,13 +44,11 @@ class Way(NamedTuple):
 
 
 class Row(NamedTuple):
-    """The draws of one estimator; or the reference, whose `variance` is its squared error."""
+    """The draws of one estimator, or of the reference."""
 
-    name: str
-    draws: int
-    samples: int  # of z in one draw
+    way: Way
     mean: np.ndarray  # (B, 2, L)
-    variance: np.ndarray  # (B, 2, L) of one sample
+    variance: np.ndarray  # (B, 2, L) of one sample; of the reference, its squared error
     weights: float = 0.0  # variance of the batch's mean gradient, summed over all weights of the encoder
     seconds: float = 0.0  # of one sample of z for one image
     z: Any = None  # (B, 2, L): (mean - reference) / standard error of the difference
@@ -54,7 +59,9 @@ class Side(NamedTuple):
 
     name: str
     kl: np.ndarray
+    how: str  # the reference was made
     reference: Row
+    norm: float  # of the reference's gradient at the encoder's weights, squared, less its own error
     rows: dict
 
     def ratio(self, name):
@@ -72,14 +79,15 @@ def measure(folder, samples=None, seed=0, progress=lambda items: items):
 
     samples: of z, for each estimator and image. progress(items) may draw a progress bar.
     """
-    samples = arguments.integer("samples", SAMPLES if samples is None else samples, at_least=LEAST)
-    rng = arguments.seeded("seed", seed)
+    samples = count("samples", SAMPLES if samples is None else samples, LEAST)
+    rng = np.random.default_rng(count("seed", seed, 0))
+    if not folder:
+        raise ValueError("--model needs the name of a run folder, got ''")
     run = Run.load(folder)
     images, pixels, beta = run.data.x_test, run.config.pixels, run.config.beta
     rows = np.unique(np.linspace(0, len(images) - 1, IMAGES).astype(int))
     x = data.minibatch(images[rows], pixels, rng, run.model.dtype)  # (B, D)
-    untrained = run.config.build_model(run.model.data_dim, run.stream(WEIGHTS))
-    untrained.start_output_at(data.pixel_mean(run.data.x_train, pixels))
+    untrained = Run(run.config, run.data).model
     sides = compare({"trained": run.model, "untrained": untrained}, x, beta, samples, rng, progress)
     title = f"{folder}, {len(x)} test images: gradient of nll + {beta:g} KL(q || p) at the encoder, in nats"
     return report(title, sides)
@@ -88,13 +96,11 @@ def measure(folder, samples=None, seed=0, progress=lambda items: items):
 def compare(models, x, beta, samples, rng, progress=lambda items: items):
     """Every estimator on every model, {name: VAE}, for the images x (B, D) -> [Side]."""
     scenes = {name: Scene(model, x, beta, rng) for name, model in models.items()}
-    jobs = [(name, way) for name, scene in scenes.items() for way in (None, *scene.ways(samples))]
+    ways = [(name, *way) for name, scene in scenes.items() for way in scene.ways(samples).items()]
     sides = {}
-    for name, way in progress(jobs):
-        if way is None:
-            sides[name] = Side(name, scenes[name].kl(), scenes[name].reference(2 * samples), {})
-        else:
-            sides[name].rows[way.name] = scenes[name].row(way, sides[name].reference)
+    for name, estimator, way in progress(ways):
+        side = sides[name] = sides.get(name) or scenes[name].side(name, 2 * samples)
+        side.rows[estimator] = scenes[name].row(way, side.reference)
     return list(sides.values())
 
 
@@ -108,12 +114,8 @@ class Scene:
         self.model, self.x, self.beta, self.rng = model, x, beta, rng
         self.q = [head.astype(np.float64) for head in model.encode(x)]  # mu, logvar: (B, L) each
         self.f, self.df = (_in_blocks(g, max(1, evaluation.ROWS // len(x))) for g in model.cost(x))
-        self.metric = encoder_metric(model, x)
-
-    def kl(self):
-        """KL(q || p) of each latent in nats, mean over images -> (L,)."""
-        pairs = zip(*(head.T[..., None] for head in self.q), strict=True)  # mu, logvar (B, 1) of each latent
-        return np.array([ops.gaussian_kl(mu, logvar).mean() for mu, logvar in pairs])
+        self.twin = model.astype(np.float64, "numpy")
+        self.metric = self.encoder_metric()
 
     def ways(self, n):
         """All estimators that are affordable here with n samples, pathwise first."""
@@ -129,13 +131,13 @@ class Scene:
             "score-function-mean-baseline": partial(closed, self._with(es.mean_baseline, n)),
             "score-function-optimal-baseline": partial(closed, self._with(es.optimal_baseline, n)),
         }
-        ways = [Way(name, estimate, n) for name, estimate in singles.items()]
+        ways = {name: Way(estimate, n) for name, estimate in singles.items()}
         for name in ("pathwise-antithetic", "score-function-antithetic"):
-            ways.append(Way(name, partial(closed, es.named(name)), n // 2, 2))
-        ways.append(Way("leave-one-out", partial(closed, leave_one_out_groups), n // GROUP, GROUP, GROUP))
+            ways[name] = Way(partial(closed, es.named(name)), n // 2, 2)
+        ways["leave-one-out"] = Way(partial(closed, in_groups), n // K, K, K)
         few = min(n, 2 * n // self.q[0].shape[1])  # a sample takes 4 L evaluations: allow 8 on average
         if few >= LEAST:
-            ways.append(Way("measure-valued", partial(closed, es.named("measure-valued", self.rng)), few))
+            ways["measure-valued"] = Way(partial(closed, es.named("measure-valued", self.rng)), few)
         return ways
 
     def _with(self, baseline, samples):
@@ -147,22 +149,24 @@ class Scene:
         """Draw from one way, and compare its mean with the reference."""
         row = self.draw(way)
         rounding = np.finfo(self.model.dtype).eps * reference.mean
-        error = np.sqrt(row.variance / (row.draws * row.samples) + reference.variance + rounding**2)
+        error = np.sqrt(row.variance / (way.draws * way.samples) + reference.variance + rounding**2)
         return row._replace(z=(row.mean - reference.mean) / np.maximum(error, np.finfo(float).tiny))
 
-    def reference(self, pairs):
-        """Quadrature for L of at most 2, else the mean of so many antithetic pairs."""
+    def side(self, name, pairs):
+        """The model without rows; the reference by quadrature for L of at most 2, else by so many pairs."""
         if self.q[0].shape[1] <= 2:
-            mean, error = (
-                np.stack(part) for part in zip(*map(self._quadrature, range(len(self.x))), strict=True)
-            )
-            return Row(f"quadrature, error at most {error.max():.1e}", 1, 1, mean, error**2)
-        row = self.draw(
-            Way("", partial(es.closed_form_kl, es.named("pathwise-antithetic"), beta=self.beta), pairs)
-        )
-        squared = row.variance / pairs
-        how = f"{pairs:,} antithetic pathwise pairs, standard error {np.sqrt(squared.mean()):.1e}"
-        return row._replace(name=how, variance=squared)
+            each = zip(*map(self._quadrature, range(len(self.x))), strict=True)
+            mean, error = (np.stack(part) for part in each)
+            row, how = Row(None, mean, error**2), f"quadrature, error at most {error.max():.1e}"
+        else:
+            estimate = partial(es.closed_form_kl, es.named("pathwise-antithetic"), beta=self.beta)
+            row = self.draw(Way(estimate, pairs))
+            row = row._replace(variance=row.variance / pairs, weights=row.weights / pairs)
+            how = f"{pairs:,} antithetic pathwise pairs, standard error {np.sqrt(row.variance.mean()):.1e}"
+        norm = sum((dW**2).sum() + (db**2).sum() for _, dW, db in self.encoder_gradients(row.mean))
+        heads = (head.T[..., None] for head in self.q)  # mu, logvar (B, 1) of each latent
+        kl = [ops.gaussian_kl(mu, logvar).mean() for mu, logvar in zip(*heads, strict=True)]
+        return Side(name, np.array(kl), how, row, norm / len(self.x) ** 2 - row.weights, {})
 
     def draw(self, way):
         """All draws of a way -> Row without z."""
@@ -176,8 +180,7 @@ class Scene:
         covariance = off.swapaxes(1, 2) @ off / (way.draws - 1)  # (B, 2L, 2L)
         variance = np.diagonal(covariance, axis1=1, axis2=2).reshape(B, 2, L)
         weights = way.samples * float((covariance * self.metric).sum())
-        mean = grads.mean(axis=0).reshape(B, 2, L)
-        return Row(way.name, way.draws, way.samples, mean, way.samples * variance, weights, seconds)
+        return Row(way, grads.mean(axis=0).reshape(B, 2, L), way.samples * variance, weights, seconds)
 
     def _quadrature(self, b):
         """The exact gradient of one image and its error, (2, L) each."""
@@ -187,25 +190,30 @@ class Scene:
         kl = ops.gaussian_kl_backward(np.array([self.beta]), mu, logvar)
         return np.concatenate(exact[:2]) + np.concatenate(kl), np.repeat(exact.error, 2, axis=0)
 
+    def encoder_gradients(self, v):
+        """da (B, H), dW and db of every layer of the encoder, from v (B, 2, L) at its outputs."""
+        _, trace = self.twin.forward(self.x, np.zeros(self.q[0].shape))
+        weights = np.ones(trace.nll.shape), np.zeros(trace.kl.shape)
+        d = self.twin.backward(trace, weights, lambda f, df, *q: v.swapaxes(0, 1)[:, None])
+        for layer in (*self.twin.encoder, *self.twin.heads):
+            h, _, y, activation = trace.caches[layer.name]
+            da = ops.activation_backward(d[layer.name], y, activation)
+            yield (h, da), d[f"{layer.name}.W"], d[f"{layer.name}.b"]
 
-# Let v (2L,) be the derivative with respect to one image's mu and logvar. Every layer's da = sum_i da_i v_i
-# is linear in it, and dW of a layer with input h is the outer product of h and da; db is da:
-#   |dW|^2 + |db|^2 = (|h|^2 + 1) |da|^2,    M_ij = sum over layers of (|h|^2 + 1) da_i . da_j
-# The noise of two images is independent: the variance summed over all weights is sum_b tr(M_b Cov_b) / B^2.
-def encoder_metric(model, x):
-    """M / B^2 of every image, (B, 2L, 2L): v^T M v is the squared norm that v leaves at the weights."""
-    B, L = len(x), model.latent_dim
-    twin = model.astype(np.float64, "numpy")
-    _, trace = twin.forward(x, np.zeros((B, L)))
-    weights = np.ones(trace.nll.shape), np.zeros(trace.kl.shape)
-    units = np.eye(2 * L).reshape(2 * L, 2, 1, 1, L) + np.zeros((B, 1))  # each: dmu, dlogvar (1, B, L)
-    ds = [twin.backward(trace, weights, lambda f, df, *q, unit=unit: unit) for unit in units]
-    total = np.zeros((B, 2 * L, 2 * L))
-    for layer in (*twin.encoder, *twin.heads):
-        h, _, y, activation = trace.caches[layer.name]
-        da = np.stack([ops.activation_backward(d[layer.name], y, activation) for d in ds])  # (2L, B, H)
-        total += ((h * h).sum(axis=1) + 1)[:, None, None] * np.einsum("ibh,jbh->bij", da, da)
-    return total / B**2
+    # Let v (2L,) be the derivative with respect to one image's mu and logvar. Every layer's
+    # da = sum_i da_i v_i is linear in it, and dW of a layer with input h is the outer product of h and da:
+    #   |dW|^2 + |db|^2 = (|h|^2 + 1) |da|^2,    M_ij = sum over layers of (|h|^2 + 1) da_i . da_j
+    # The noise of two images is independent: the variance summed over all weights is
+    #   sum_b tr(M_b Cov_b) / B^2
+    def encoder_metric(self):
+        """M / B^2 of every image, (B, 2L, 2L): v^T M v is the squared norm that v leaves at the weights."""
+        B, L = self.q[0].shape
+        units = np.eye(2 * L).reshape(2 * L, 1, 2, L) + np.zeros((B, 1, 1))  # (2L, B, 2, L)
+        total = 0
+        for layer in zip(*map(self.encoder_gradients, units), strict=True):
+            h, da = layer[0][0][0], np.stack([row[0][1] for row in layer])  # (B, in), (2L, B, out)
+            total = total + ((h * h).sum(axis=1) + 1)[:, None, None] * np.einsum("ibh,jbh->bij", da, da)
+        return total / B**2
 
 
 def _in_blocks(g, size):
@@ -213,16 +221,79 @@ def _in_blocks(g, size):
     return lambda z: np.concatenate([g(z[i : i + size]) for i in range(0, len(z), size)])
 
 
-def leave_one_out_groups(f, df, mu, logvar, eps):
-    """The mean of `leave_one_out` over groups of 8 noises: eps (n * 8, B, L) -> dmu, dlogvar (n, B, L).
+# ------------------------------------------------------------------------------ the report
 
-    The samples of a group depend on each other, the groups do not; the estimator sees groups as more data.
-    """
-    B, L = mu.shape
-    n = len(eps) // GROUP
-    sets = np.tile(mu, (n, 1)), np.tile(logvar, (n, 1)), eps.reshape(GROUP, n * B, L)  # data: (n * B, L)
 
-    def cost(z):
-        return f(z.reshape(GROUP * n, B, L)).reshape(GROUP, n * B)
+def report(title, sides):
+    """The table of each model, at most 120 columns wide; records by image, latent and parameter."""
+    lines, records = [title, *LEGEND.splitlines()], []
+    for side in sides:
+        cells, plain = [], side.rows["pathwise"]
+        for name, row in side.rows.items():
+            own, base = (r.variance.mean(axis=(0, 2)) for r in (row, plain))
+            snr = side.snr(name), np.sqrt(over(max(side.norm, 0), row.weights))
+            cost = side.ratio(name) * over(row.seconds, plain.seconds)
+            values = [*own, *over(own, base), side.ratio(name), *snr, np.sqrt((row.z**2).mean())]
+            cells.append([name, *(number(float(v), 3) for v in (*values, 1e6 * row.seconds, cost))])
+            records += records_of(side, name)
+        lines += ["", f"{side.name.upper()}; reference: {side.how}"]
+        lines += table(("estimator", *HEADS, "z", "us", "cost"), cells)
+        if "measure-valued" not in side.rows:
+            many = f"4 L = {4 * len(side.kl)} evaluations for a sample"
+            lines.append(f"measure-valued is left out: it takes {many}")
+        plain, others = (number(side.ratio(name), 3) for name in ("score-function", "leave-one-out"))
+        worth = f"{plain} score-function samples without a baseline, {others} with leave-one-out"
+        lines.append(f"{side.name.capitalize()}: one pathwise sample is worth {worth}.")
+    return Report(lines, records, partial(figure_of, sides))
 
-    return [grad.mean(axis=0).reshape(n, B, L) for grad in es.leave_one_out(cost, *sets)]
+
+def records_of(side, name):
+    """One estimator: a record for each image, latent and parameter, and one for the weights."""
+    row, exact = side.rows[name], side.reference
+    arrays = {
+        "reference": exact.mean,
+        "reference_error": np.sqrt(exact.variance),
+        "mean": row.mean,
+        "variance": row.variance,
+        "variance_ratio": over(row.variance, side.rows["pathwise"].variance),
+        "z": row.z,
+        "snr": over(abs(exact.mean), np.sqrt(row.variance)),
+    }
+    which = {"kind": "model", "model": side.name, "estimator": name, "draws": row.way.draws}
+    which |= {"samples_per_draw": row.way.samples, "seconds_per_sample": row.seconds}
+    for b, i, l in np.ndindex(row.mean.shape):
+        at = {"place": "outputs", "datum": b, "latent": l, "parameter": ("mu", "logvar")[i]}
+        values = {k: float(array[b, i, l]) for k, array in arrays.items()}
+        yield which | at | {"kl": float(side.kl[l])} | values
+    yield which | {"place": "weights", "variance": row.weights, "variance_ratio": side.ratio(name)}
+
+
+def figure_of(sides):
+    """How many samples are worth one pathwise sample, and the signal-to-noise ratio of each latent."""
+    figure, (panels,) = canvas(1, 1 + len(sides), (16, 5.6), width_ratios=(1.5, *[1] * len(sides)))
+    series = {f"{side.name} VAE": {} for side in sides}
+    for side, marks in zip(sides, series.values(), strict=True):
+        for name, row in side.rows.items():
+            ratios, worth = over(row.variance, side.rows["pathwise"].variance), side.ratio(name)
+            ratios = ratios[np.isfinite(ratios) & (ratios > 0)]
+            if np.isfinite(worth) and worth > 0 and ratios.size:
+                marks[name] = (worth, *np.quantile(ratios, (0.25, 0.75)), number(worth, 3))
+    unit = (
+        "variance of one sample / pathwise's\nmark: at the encoder's weights. bar: middle half of its outputs"
+    )
+    bars(panels[0], sorted(sides[0].rows, key=sides[0].ratio), series, unit, line=1)
+    panels[0].set_title("How many samples are worth one pathwise sample?")
+    for axes, side in zip(panels[1:], sides, strict=True):
+        axes.sharey(panels[1])
+        order = np.argsort(-side.kl)
+        for name in HEARD:
+            snr = side.snr(name, axis=0)[order]
+            axes.plot(1 + np.arange(len(order)), np.where(snr > 0, snr, np.nan), label=name, **style(name))
+        axes.set_yscale("log")
+        axes.axhline(1, color="black", linewidth=0.8, zorder=0)
+        axes.set_title(f"{side.name} VAE: signal to noise of one sample")
+        label = "|gradient with respect to mu| / standard deviation"
+        axes.set(xlabel="latent, largest KL first", ylabel=label)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    panels[-1].legend(frameon=False, fontsize="small")
+    return figure

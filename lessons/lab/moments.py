@@ -76,50 +76,96 @@ class GradientMoments(NamedTuple):
 
 # ------------------------------------------------------------------------------ the costs: f and df of one z
 
-
-def quadratic(a, b, c):
-    """a z^2 + b z + c."""
-    return lambda z: (a * z + b) * z + c, lambda z: 2 * a * z + b
-
-
-def cosine(k):
-    """cos(k z)."""
-    return lambda z: np.cos(k * z), lambda z: -k * np.sin(k * z)
-
-
-def bump(k):
-    """exp(-k z^2)."""
-    return lambda z: np.exp(-k * z * z), lambda z: -2 * k * z * np.exp(-k * z * z)
+COSTS = {  # name: its formula, its parameters, and f and df from them
+    "quadratic": ("a z^2 + b z + c", ("a", "b", "c"), lambda a, b, c: (
+        lambda z: (a * z + b) * z + c, lambda z: 2 * a * z + b)),
+    "cos": ("cos(k z)", ("k",), lambda k: (lambda z: np.cos(k * z), lambda z: -k * np.sin(k * z))),
+    "exp": ("exp(-k z^2)", ("k",), lambda k: (
+        lambda z: np.exp(-k * z * z), lambda z: -2 * k * z * np.exp(-k * z * z))),
+    "kl": ("log q(z) - log N(z; 0, 1)", (), None),
+}  # fmt: skip
 
 
-# With q's parameters held fixed, log q(z) - log N(z; 0, 1) is quadratic in z:
-#   -log std - (z - mu)^2 / (2 std^2) + z^2 / 2
-# and its pathwise gradient is sticking the landing. The total derivative knows that log q(z(eps)) is -log std
-# + const: pathwise for z^2 / 2, less 1/2 for logvar. The score function's zero-mean term adds 1 to the cost.
-def own_kl(mu, std, estimator, dim=1):
-    """log q(z) - log N(z; 0, 1) for one estimator -> f, df, a plain estimator, what to add to dlogvar."""
-    if estimator in ("pathwise", "pathwise-antithetic"):
-        return *quadratic(0.5, 0, 0), estimator, -0.5
-    a, b, c = 0.5 - 0.5 / std**2, mu / std**2, -math.log(std) - 0.5 * (mu / std) ** 2
-    if estimator == "score-function-zero-mean-term":
-        return *quadratic(a, b, c + 1 / dim), "score-function", 0.0
-    return *quadratic(a, b, c), "pathwise" if estimator == "sticking-the-landing" else estimator, 0.0
+class Cost(NamedTuple):
+    """f(z) = sum_i f(z_i) over `dim` equal coordinates z_i ~ N(mu, std^2)."""
+
+    name: str
+    a: float = 1.0
+    b: float = 0.0
+    c: float = 0.0
+    k: float = 1.0
+    mu: float = 2.0
+    std: float = 1.0
+    dim: int = 1
+
+    def checked(self):
+        """The same cost. Raises ValueError or TypeError for a parameter that makes no sense."""
+        for name in ("a", "b", "c", "mu"):
+            arguments.number(name, getattr(self, name))
+        arguments.number("k", self.k, at_least=0 if self.name == "exp" else None)
+        arguments.number("std", self.std, above=0)
+        arguments.integer("dim", self.dim)
+        return self
+
+    @property
+    def parameters(self):
+        """Those that this cost has, and those of the Gaussian -> {name: value}."""
+        return {name: getattr(self, name) for name in (*COSTS[self.name][1], "mu", "std")}
+
+    @property
+    def estimators(self):
+        """The names of the estimators for this cost."""
+        return KL_NAMES if self.name == "kl" else NAMES
+
+    # With q's parameters held fixed, log q(z) - log N(z; 0, 1) is quadratic in z:
+    #   -log std - (z - mu)^2 / (2 std^2) + z^2 / 2
+    # and its pathwise gradient is sticking the landing. The total derivative knows that log q(z(eps)) is
+    # -log std + const: pathwise for z^2 / 2, less 1/2 for logvar. The score function's zero-mean term adds 1
+    # to the cost.
+    def pieces(self, estimator):
+        """f and df of one coordinate, a plain estimator, and what to add to dlogvar."""
+        if self.name != "kl":
+            return *COSTS[self.name][2](*list(self.parameters.values())[:-2]), estimator, 0.0
+        quadratic = COSTS["quadratic"][2]
+        if estimator in ("pathwise", "pathwise-antithetic"):
+            return *quadratic(0.5, 0, 0), estimator, -0.5
+        d = self.mu / self.std
+        a, b, c = 0.5 - 0.5 / self.std**2, d / self.std, -math.log(self.std) - 0.5 * d * d
+        if estimator == "score-function-zero-mean-term":
+            return *quadratic(a, b, c + 1 / self.dim), "score-function", 0.0
+        return *quadratic(a, b, c), "pathwise" if estimator == "sticking-the-landing" else estimator, 0.0
+
+    @lru_cache(maxsize=4096)  # noqa: B019, a cost is a few numbers
+    def moments(self, estimator, samples=1):
+        """The mean of `samples` samples -> GradientMoments."""
+        arguments.one_of("estimator", estimator, self.estimators)
+        arguments.integer("samples", samples, at_least=2 if estimator == "leave-one-out" else 1)
+        try:
+            with np.errstate(all="ignore"):
+                f, df, plain, constant = self.checked().pieces(estimator)
+                dmu, dlogvar = moments(f, df, self.mu, self.std, plain, self.dim, samples)
+            finite = np.isfinite((dmu, dlogvar)).all()
+        except (OverflowError, ZeroDivisionError):
+            finite = False
+        if not finite:
+            given = ", ".join(f"{name} = {value:g}" for name, value in self.parameters.items())
+            raise ValueError(f"the exact moments of the {self.name} cost overflow at {given}")
+        return GradientMoments(dmu, dlogvar._replace(mean=dlogvar.mean + constant))
 
 
 def quadratic_moments(a, b, c, mu, std, estimator, *, dim=1, samples=1):
     """f(z) = sum_i (a z_i^2 + b z_i + c) -> GradientMoments."""
-    coefficients = (arguments.number(name, v) for name, v in (("a", a), ("b", b), ("c", c)))
-    return moments(*quadratic(*coefficients), mu, std, estimator, dim, samples)
+    return Cost("quadratic", a, b, c, mu=mu, std=std, dim=dim).moments(estimator, samples)
 
 
 def cos_moments(k, mu, std, estimator, *, dim=1, samples=1):
     """f(z) = sum_i cos(k z_i) -> GradientMoments."""
-    return moments(*cosine(arguments.number("k", k)), mu, std, estimator, dim, samples)
+    return Cost("cos", k=k, mu=mu, std=std, dim=dim).moments(estimator, samples)
 
 
 def exp_moments(k, mu, std, estimator, *, dim=1, samples=1):
     """f(z) = sum_i exp(-k z_i^2), k at least 0 -> GradientMoments."""
-    return moments(*bump(arguments.number("k", k, at_least=0)), mu, std, estimator, dim, samples)
+    return Cost("exp", k=k, mu=mu, std=std, dim=dim).moments(estimator, samples)
 
 
 def kl_moments(mu, std, estimator, *, dim=1, samples=1):
@@ -128,11 +174,7 @@ def kl_moments(mu, std, estimator, *, dim=1, samples=1):
     "pathwise" is the total derivative, "sticking-the-landing" the one through z alone. All other estimators
     leave out the score of log q, except "score-function-zero-mean-term", which keeps it.
     """
-    mu, std = arguments.number("mu", mu), arguments.number("std", std, above=0)
-    arguments.one_of("estimator", estimator, KL_NAMES)
-    f, df, plain, constant = own_kl(mu, std, estimator, arguments.integer("dim", dim))
-    dmu, dlogvar = moments(f, df, mu, std, plain, dim, samples)
-    return GradientMoments(dmu, dlogvar._replace(mean=dlogvar.mean + constant))
+    return Cost("kl", mu=mu, std=std, dim=dim).moments(estimator, samples)
 
 
 # ------------------------------------------------------------------------------ the estimators
@@ -142,16 +184,12 @@ def kl_moments(mu, std, estimator, *, dim=1, samples=1):
 # that mean, t the score. An antithetic partner has R(-e): for mu, whose score is odd, the odd part of the
 # others' costs survives; for logvar, whose score is even, the even part.
 def moments(f, df, mu, std, estimator, dim=1, samples=1):
-    """sum_i f(z_i) for any elementwise f with derivative df, both of arrays z -> GradientMoments."""
-    mu, std = arguments.number("mu", mu), arguments.number("std", std, above=0)
-    arguments.one_of("estimator", estimator, NAMES)
-    dim = arguments.integer("dim", dim)
-    samples = arguments.integer("samples", samples, at_least=2 if estimator == "leave-one-out" else 1)
+    """sum_i f(z_i) for any elementwise f with derivative df, both of arrays z -> two Moments."""
     z = mu + std * e
     y = f(z) + 0 * e
     if estimator.startswith("measure-valued"):
-        both = _measure_valued(f, mu, std, dim, estimator == "measure-valued")
-        return GradientMoments(*(one.summed(samples).scaled(1 / samples) for one in both))
+        found = _measure_valued(f, mu, std, dim, estimator == "measure-valued")
+        return [one.summed(samples).scaled(1 / samples) for one in found]
     found = []
     for score, path, t in zip(
         _scores(std), (1, std * e / 2), baselines(f, mu, std, estimator, dim), strict=True
@@ -165,8 +203,14 @@ def moments(f, df, mu, std, estimator, dim=1, samples=1):
         if estimator.endswith("antithetic"):
             sign = 1 if score[0] == score[-1] else -1
             A, R = (A + A[::-1]) / 2, (R + sign * R[::-1]) / 2
-        found.append(_combined(A, score, _rest(R, dim)).summed(samples).scaled(1 / samples))
-    return GradientMoments(*found)
+        mean, rest = E(A), _rest(R, dim)
+        A = A - mean
+        A = A * (E(A * A) > 1e-24 * mean**2)  # below, it is rounding
+        powers = (
+            sum(math.comb(n, j) * E(A ** (n - j) * score**j) * rest[j] for j in range(n + 1)) for n in (2, 4)
+        )
+        found.append(Moments(mean, *powers).summed(samples).scaled(1 / samples))
+    return found
 
 
 def _scores(std):
@@ -190,49 +234,29 @@ def _rest(R, dim):
     return 1.0, 0.0, n * second, n * E(R**3), n * E(R**4) + 3 * n * (n - 1) * second**2
 
 
-def _combined(A, t, rest):
-    """The moments of A + R t."""
-    mean = E(A)
-    centred = A - mean
-    if E(centred * centred) <= 1e-24 * mean**2:  # rounding
-        centred = 0 * centred
-
-    def power(n):
-        return sum(math.comb(n, j) * E(centred ** (n - j) * t**j) * rest[j] for j in range(n + 1))
-
-    return Moments(mean, power(2), power(4))
-
-
 # With F = f - E f, sums over K samples T = sum F s, P = sum F, Q = sum s:
 #   1/K sum_k (F_k - 1/(K-1) sum_{j != k} F_j) s_k  =  (K T - P Q) / (K (K - 1))
-# the sample covariance of cost and score. Its powers need E[T^i P^j Q^k], the moments of a sum of K copies.
+# the sample covariance of cost and score. Its powers need E[T^i P^j Q^k], and the power series
+#   E exp(t T + p P + q Q)  =  sum_ijk E[T^i P^j Q^k] t^i p^j q^k / (i! j! k!)
+# of a sum of K independent copies is the K-th power of one copy's.
 def _leave_one_out(F, score, dim, K):
-    rest = _rest(F, dim)
+    rest, factorial, one = _rest(F, dim), (1, 1, 2, 6, 24), np.zeros((5, 5, 5))
     joint = [  # E[F^m s^n], F the whole cost
         [sum(math.comb(m, j) * E(F ** (m - j) * score**n) * rest[j] for j in range(m + 1)) for n in range(5)]
         for m in range(5)
     ]
-    one = np.zeros((5, 5, 5))
     for i, j, k in np.ndindex(one.shape):
         if i + max(j, k) < 5:
-            one[i, j, k] = joint[i + j][i + k]
-    sums = _moments_of_sum(one, K)
-    raw = [
-        sum(math.comb(n, h) * K ** (n - h) * (-1) ** h * sums[n - h, h, h] for h in range(n + 1))
-        / (K * (K - 1)) ** n
+            one[i, j, k] = joint[i + j][i + k] / (factorial[i] * factorial[j] * factorial[k])
+    total = reduce(_product, [one] * K)
+    raw = [  # E[(K T - P Q)^n] / (K (K - 1))^n
+        sum(
+            (-1) ** h * K ** (n - h) * factorial[n] * factorial[h] * total[n - h, h, h] for h in range(n + 1)
+        ) / (K * (K - 1)) ** n
         for n in range(5)
-    ]
-    _, mean, m2, m3, m4 = raw
-    fourth = m4 - 4 * mean * m3 + 6 * mean**2 * m2 - 3 * mean**4
-    return Moments(mean, max(m2 - mean**2, 0.0), max(fourth, 0.0))
-
-
-# The series E exp(t.X) = sum_k E[X^k] t^k / k! of a sum of independent copies is a power of the one copy's.
-def _moments_of_sum(one, copies):
-    """E X^k of one copy at every multi-index k (5, 5, 5) -> the same of a sum of independent copies."""
-    factorial = np.array([1.0, 1.0, 2.0, 6.0, 24.0])
-    factorial = factorial[:, None, None] * factorial[:, None] * factorial
-    return reduce(_product, [one / factorial] * copies) * factorial
+    ]  # fmt: skip
+    powers = (sum(math.comb(n, h) * raw[n - h] * (-raw[1]) ** h for h in range(n + 1)) for n in (2, 4))
+    return Moments(raw[1], *(max(power, 0.0) for power in powers))
 
 
 def _product(left, right):
@@ -244,34 +268,26 @@ def _product(left, right):
 
 
 def _measure_valued(f, mu, std, dim, coupled):
-    (w_mu, rayleigh), (u, uniform), maxwell = _measures()
-    by_mu, by_logvar = 1 / (math.sqrt(2 * math.pi) * std), 0.5
-    plus, minus, y = f(mu + std * w_mu) + 0 * w_mu, f(mu - std * w_mu) + 0 * w_mu, f(mu + std * e) + 0 * e
+    node, rayleigh, u, uniform = _measures()
+    maxwell = e * e * w
+    plus, minus, y = (f(mu + std * at) + 0 * at for at in (node, -node, e))
     if coupled:  # the other coordinates cost the same on both sides
-        rise = y[:, None] - f(mu + std * e[:, None] * u)
-        rises = _weighted(plus - minus, rayleigh), _weighted(rise, np.outer(maxwell, uniform))
+        by_mu = _weighted(plus - minus, rayleigh)
+        by_logvar = _weighted(y[:, None] - f(mu + std * e[:, None] * u), np.outer(maxwell, uniform))
     else:
         others = _weighted(y, w).summed(dim - 1)
         noise = others.plus(others.scaled(-1))
-        rises = (
-            _weighted(plus, rayleigh).plus(_weighted(-minus, rayleigh)).plus(noise),
-            _weighted(y, maxwell).plus(_weighted(-y, w)).plus(noise),
-        )
-    return rises[0].scaled(by_mu), rises[1].scaled(by_logvar)
+        by_mu = _weighted(plus, rayleigh).plus(_weighted(-minus, rayleigh)).plus(noise)
+        by_logvar = _weighted(y, maxwell).plus(_weighted(-y, w)).plus(noise)
+    return by_mu.scaled(1 / (math.sqrt(2 * math.pi) * std)), by_logvar.scaled(0.5)
 
 
 @lru_cache(maxsize=1)
 def _measures():
-    """Nodes and weights of the Rayleigh and of the uniform on (0, 1), and weights of the Maxwell at e.
-
-    The trapezoid rule is exact to rounding for smooth functions that vanish at both ends; a node of the
-    Rayleigh is e^t.
-    """
-    t = np.linspace(-20, math.log(13), 4001)
-    node = np.exp(t)
-    rayleigh = (t[1] - t[0]) * node * node * np.exp(-node * node / 2)
+    """Nodes and weights of the Rayleigh, whose nodes are e^t, and of the uniform on (0, 1)."""
+    node = np.exp(t := np.linspace(-20, math.log(13), 4001))
     u, uniform = np.polynomial.legendre.leggauss(100)
-    return (node, rayleigh), ((u + 1) / 2, uniform / 2), e * e * w
+    return node, (t[1] - t[0]) * node * node * np.exp(-node * node / 2), (u + 1) / 2, uniform / 2
 
 
 def _weighted(values, weights):

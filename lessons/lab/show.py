@@ -4,24 +4,27 @@ import csv
 import io
 import json
 import math
-import os
-import textwrap
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
+from tqdm import tqdm
 
-from minivae import files, plots
+from minivae import arguments, files, plots
 
+BLUE, ORANGE, RED = COLOURS = "#0077bb", "#ee7733", "#cc3311"
+COLOURS += "#777777", "#aa4499"
 # colour and marker of every series; dashed lines and hollow markers for the antithetic and the uncoupled
 STYLES = {
-    "pathwise": ("#0077bb", "o"),
+    "pathwise": (BLUE, "o"),
     "sticking-the-landing": ("#33bbee", "h"),
-    "score-function": ("#cc3311", "s"),
+    "score-function": (RED, "s"),
     "score-function-zero-mean-term": ("#882255", "X"),
-    "score-function-mean-baseline": ("#ee7733", "^"),
-    "moving-average": ("#ee7733", "^"),
+    "score-function-mean-baseline": (ORANGE, "^"),
+    "moving-average": (ORANGE, "^"),
     "score-function-optimal-baseline": ("#aa4499", "v"),
     "leave-one-out": ("#997700", "D"),
     "measure-valued": ("#000000", "P"),
@@ -35,6 +38,18 @@ class Report(NamedTuple):
     lines: list
     records: Any
     draw: Any
+
+
+def bar(name):
+    """progress(items): a progress bar, if standard error is a terminal."""
+    return partial(tqdm, desc=name, leave=False, disable=None)
+
+
+def count(name, value, least=1, most=100_000_000):
+    """An integer within bounds: one that is too large would measure until the memory is full."""
+    if arguments.integer(name, value, at_least=least) > most:
+        raise ValueError(f"{name} must be at most {most:,}, got {value}")
+    return value
 
 
 def number(value, digits=4):
@@ -53,23 +68,13 @@ def table(headings, rows, align=">"):
 
     A heading may have two lines, "variance\\nexact". The columns are as wide as they need to be.
     """
-    heads = [
-        heading.rjust(len(heading) + 1, "\n") if "\n" not in heading else heading for heading in headings
-    ]
-    heads = [*zip(*(head.split("\n") for head in heads), strict=True)]
-    lines = [*(head for head in heads if any(head)), *([number(cell) for cell in row] for row in rows)]
+    heads = zip(*([*heading.rpartition("\n")][::2] for heading in headings), strict=True)
+    lines = [*filter(any, heads), *([number(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     sides = "<" + align * (len(widths) - 1)
     for line in lines:
         padded = (f"{cell:{side}{w}}" for cell, side, w in zip(line, sides, widths, strict=True))
         yield "  ".join(padded).rstrip()
-
-
-def wrapped(text, indent=0):
-    """Lines of prose; all but the first are indented."""
-    return textwrap.wrap(
-        text, 100, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
-    )
 
 
 def over(a, b):
@@ -98,11 +103,11 @@ def style(name):
 def bars(axes, names, series, unit, line=None):
     """A mark at the median and a bar from the lower to the upper quartile, one row for each name.
 
-    series: {its name: (colour, {row: (middle, low, high, text)})}; the first row is on top. The x-axis is
-    logarithmic; `line` is drawn at that value.
+    series: {its name: {row: (middle, low, high, text)}}; the first row is on top. The x-axis is logarithmic;
+    `line` is drawn at that value.
     """
-    shifts = 0.2 * np.linspace(-1, 1, len(series)) if len(series) > 1 else [0]
-    for shift, (label, (colour, values)) in zip(shifts, series.items(), strict=True):
+    for i, (label, values) in enumerate(series.items()):
+        shift, colour = 0.8 * (i + 0.5) / len(series) - 0.4, COLOURS[i]
         for name, (middle, low, high, text) in values.items():
             y = names.index(name) + shift
             axes.plot([low, high], [y, y], color=colour, linewidth=5, alpha=0.4, solid_capstyle="butt")
@@ -115,7 +120,7 @@ def bars(axes, names, series, unit, line=None):
     low = min(low, 0.8 * (line or low))
     axes.set_xlim(low, high * (high / low) ** 0.35)  # room for the numbers
     if line:
-        axes.axvline(line, color="#cc3311", linestyle="--", linewidth=1, zorder=0)
+        axes.axvline(line, color=RED, linestyle="--", linewidth=1, zorder=0)
     axes.set_yticks(range(len(names)), names, fontsize="small")
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
@@ -133,12 +138,18 @@ def require_writable(out, numbers):
     """Refuse, before minutes of measuring, what could not be written after them."""
     if Path(out).suffix.lower() != ".png":
         raise ValueError(f"--out must name a .png file, got {out}")
-    for path in filter(None, (out, numbers)):
+    for path in (out,) if numbers is None else (out, numbers):
         files.require_ours(path)
-        if not os.access(Path(path).parent, os.W_OK):
-            raise ValueError(f"{path} cannot be written: there is no folder {Path(path).parent} to write to")
-    if numbers and Path(out).resolve() == Path(numbers).resolve():
-        raise ValueError(f"the picture and the numbers need two files, got {out} for both")
+        probe = files.temporary(Path(path).parent)
+        try:
+            with suppress(FileNotFoundError):
+                Path(path).lstat()  # refuses a name that is too long
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise ValueError(f"{path} cannot be written: {error.strerror}") from None
+    if numbers is not None and (not Path(numbers).name or Path(out).resolve() == Path(numbers).resolve()):
+        raise ValueError(f"the picture and the numbers need two files, got {out!r} and {numbers!r}")
 
 
 @plots.plain

@@ -1,22 +1,21 @@
 """python -m lessons variance: compare the variance and the run time of gradient estimators."""
 
-from functools import partial
-
-from tqdm import tqdm
-
 import minivae as mv
 
-from .show import publish, require_writable
+from . import costs, courses, encoders
+from .moments import COSTS, Cost
+from .show import bar, publish, require_writable
 
-COST = {"a": 1.0, "b": 0.0, "c": 0.0, "k": 1.0, "mu": 2.0, "std": 1.0}
+OPTIONS = ("cost", "a", "b", "c", "k", "mu", "std", "dim", "samples", "seeds", "epochs")
 
 
 def add_arguments(parser):
     """The options of `variance`."""
     cost = parser.add_argument_group("a cost f(z) of z ~ N(mu, std^2) with known exact answers")
-    text = "a z^2 + b z + c | cos(k z) | exp(-k z^2) | log q(z) - log N(z; 0, 1) (default: quadratic)"
-    cost.add_argument("--cost", metavar="NAME", choices=("quadratic", "cos", "exp", "kl"), help=text)
-    for name, default in COST.items():
+    text = f"{' | '.join(formula for formula, _, _ in COSTS.values())} (default: quadratic)"
+    cost.add_argument("--cost", metavar="NAME", choices=COSTS, help=text)
+    for name in ("a", "b", "c", "k", "mu", "std"):
+        default = getattr(Cost("quadratic"), name)
         cost.add_argument(f"--{name}", metavar="X", type=float, help=f"(default: {default})")
     cost.add_argument("--dim", metavar="D", type=int, help="number of coordinates in the sum (default: 1)")
     which = parser.add_argument_group("or a VAE").add_mutually_exclusive_group()
@@ -35,34 +34,29 @@ def add_arguments(parser):
 
 def run(args):
     """Measure one of the three, print, and write the files -> exit code."""
-    kind = "--model" if args.model else "--train" if args.train else "a cost"
-    belongs = {
-        "a cost": ("cost", *COST, "dim", "samples"),
-        "--model": ("samples",),
-        "--train": ("seeds", "epochs"),
-    }
-    for name in ("cost", *COST, "dim", "samples", "seeds", "epochs"):
-        if getattr(args, name) is not None and name not in belongs[kind]:
-            raise ValueError(f"--{name} has no meaning for {kind}; leave it out")
+    name = args.cost or "quadratic"
+    kind, belongs = "a cost", ("cost", *Cost(name).parameters, "dim", "samples")
+    if args.model is not None:
+        kind, belongs = "--model", ("samples",)
+    elif args.train:
+        kind, belongs = "--train", ("seeds", "epochs")
+    given = {option: getattr(args, option) for option in OPTIONS if getattr(args, option) is not None}
+    for option in given.keys() - set(belongs):
+        of_another = kind == "a cost" and option in Cost._fields
+        raise ValueError(
+            f"--{option} has no meaning for {f'--cost {name}' if of_another else kind}; leave it out"
+        )
     require_writable(args.out, args.csv)
     if args.threads is not None:
         mv.set_threads(args.threads)
-    given = {name: getattr(args, name) for name in belongs[kind] if getattr(args, name) is not None}
-    progress = partial(tqdm, desc="variance", leave=False, disable=None)
-    if args.model:
-        from . import encoders
-
-        report = encoders.measure(args.model, args.samples, args.seed, progress)
+    how = {"seed": args.seed, "progress": bar("variance")}
+    if args.model is not None:
+        report = encoders.measure(args.model, **given, **how)
     elif args.train:
-        from . import courses
-
-        report = courses.measure(seed=args.seed, progress=progress, **given)
+        report = courses.measure(**given, **how)
     else:
-        from . import costs
-
-        given.pop("samples", None)
-        report = costs.measure(
-            costs.Cost(given.pop("cost", "quadratic"), **given), args.samples, args.seed, progress
-        )
+        samples, parameters = given.pop("samples", None), given | {"name": name}
+        parameters.pop("cost", None)
+        report = costs.measure(Cost(**parameters), samples, **how)
     publish(report, args.out, args.csv)
     return 0
