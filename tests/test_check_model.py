@@ -57,6 +57,10 @@ def nll(change):
     return changed("bernoulli_nll_backward", change)
 
 
+def gauss(change):
+    return changed("gaussian_nll_backward", change) | {"likelihood": "gaussian-pixel"}
+
+
 def dense(change):
     def backward(dy, cache, wanted=True):
         return change(*ops.dense_backward(dy, cache, wanted), dy, cache)
@@ -164,6 +168,10 @@ def in_float32(a, b, dkl, mu, logvar):
     return (a * a.dtype.type(1.05), b) if mu.dtype == np.float32 else (a, b)
 
 
+def kl_in_float32(mu, logvar):
+    return ops.gaussian_kl(mu, logvar) * mu.dtype.type(1.1 if mu.dtype == np.float32 else 1)
+
+
 BOOK = "the backward is the textbook's; has the forward changed?"
 BUGS = {  # the model, the first wrong derivative and its term, words of the headline
     "kl lacks -1": (kl(lambda a, b, d, m, v: (a, d * np.exp(v) / 2)), "logvar kl", "-1/2 * dkl is missing"),
@@ -186,13 +194,18 @@ BUGS = {  # the model, the first wrong derivative and its term, words of the hea
     "key lost": (grads(lambda g: {n: a for n, a in g.items() if n != "mu.b"}), "mu.b loss", "is missing"),
     "all doubled": (grads(lambda g: {n: 2 * a for n, a in g.items()}), "output.W", "every parameter"),
     "clipped": (grads(lambda g: {n: np.clip(a, -0.01, 0.01) for n, a in g.items()}), "output.W", "clipped"),
+    "kl forgets dkl": (kl(lambda a, b, d, m, v: (m, np.expm1(v) / 2)), "mu kl", "the factor dkl is missing"),
+    "variance lost": (gauss(lambda a, b, w, m, v, x: (w[:, None] * (m - x), b)), "mean", "e^-logvar"),
+    "slope twice": (slope(lambda dy, y: dy * (1 - y * y) ** 2), "decoder2.W", "slope^2"),
+    "changes dy": (slope(lambda dy, y: dy.__imul__(1 - y * y)), None, "changes its upstream gradient in"),
     "kl doubled": (patched(gaussian_kl=lambda m, v: 2 * ops.gaussian_kl(m, v)), "mu kl", BOOK),
     "beta squared": ({"family": BetaSquared}, "kl kl", "beta applied twice"),
     "no beta": ({"family": NoBeta}, "kl kl", "beta"),
     "float32 only": (kl(in_float32) | {"dtype": np.float32}, "mu kl", "wrong in float32: multiplied by 1.05"),
+    "float32 value": (patched(gaussian_kl=kl_in_float32) | {"dtype": np.float32}, "kl kl", "the value of kl"),
     "first trace": ({"family": FirstTrace}, None, "the model keeps state"),
     "changes x": ({"family": ChangesX}, None, "loss_and_grads changes x in place"),
-    "changes mu": (kl(lambda a, b, d, m, v: (a, b, m.__imul__(1.1))[:2]), "mu kl", "changes its arguments"),
+    "changes mu": (kl(lambda a, b, d, m, v: (a, b, m.__imul__(1.1))[:2]), "mu kl", "changes mu in place"),
     "older": ({"family": OlderWrong}, "logvar.W loss", "d(logvar.W): sign flipped"),
     "tied": ({"family": TiedWrong}, "encoder1.W loss", "Every operation is right by itself"),
     "random": (sample(lambda a, b, dz, v, e: (a, b * np.random.default_rng().random())), None, "is random"),
@@ -267,6 +280,17 @@ def test_a_unit_at_its_corner_is_named():
     report = check_model(model, x, eps, 0.7)
     assert report.ok, str(report)
     assert "kink: unit 4 of encoder1" in str(report)
+
+
+def test_what_float32_cannot_show_is_a_note():
+    model, (x, eps) = small(dtype=np.float32), given(3)
+    report = check_model(model, x, eps, 1e6, bound="iwae")
+    assert report.ok, str(report)
+    assert "not checked in float32: weights of samples have no digits" in str(report)
+    model.params["logvar.b"][...] = -88
+    report = check_model(model, x, eps, 0.7, bound="iwae")
+    assert report.ok, str(report)
+    assert "not checked in float32: the loss is not finite" in str(report)
 
 
 def test_blind_spots_are_said():

@@ -32,7 +32,7 @@ SIZES = {"B": 5, "D": 6, "L": 3, "beta": 0.7}
         (W * STD, "the factor std is too many"),
         (W / STD, "the factor std is missing"),
         (2 * W * STD, "the factor std is too many, and twice too large"),
-        (W / STD * EPS, "the factor eps where std is expected"),
+        (W / STD * EPS, "it has the factor eps where std is expected"),
         (np.roll(W, 1, 0), "its rows shifted"),
         (W[[1, 0, 2, 3, 4]], "in another order"),
         (np.clip(W, -0.5, 0.5), "clipped at -0.5 and 0.5"),
@@ -107,6 +107,8 @@ RIGHT = {
     "plain": (f, G, X),
     "float32": (f, G.astype(np.float32), X.astype(np.float32)),
     "a cast to float32 in f": (in_single, 2 * F4, F4),
+    "the same with float64 arrays": (in_single, 2.0 * F4, F4.astype(float)),
+    "steps too small for float32": (in_single, np.full((8, 8), 7.4), np.full((8, 8), 3.7)),
     "f cancels": (lambda a: float((a**3).sum()), 3 * LINE**2, LINE),
     "a triple zero": (lambda a: (a**3).sum(), np.zeros(3), np.zeros(3)),
     "overflow in f": (naive_sigmoid, np.exp(-np.abs(STEEP)) / (1 + np.exp(-np.abs(STEEP))) ** 2, STEEP),
@@ -131,6 +133,7 @@ WRONG = {  # f, grads, params, words of the headline
     "another shape": (lambda a: (a**2).sum(), np.zeros(20), np.ones((4, 5)), "shape (20,) where (4, 5)"),
     "an axis kept": (lambda a: (a**2).sum(), 2 * np.ones((1, 20)), np.ones(20), "keepdims"),
     "transposed": (f, G.T, X, "transposed"),
+    "no number": (lambda a: None, G, X, "f must return one number, got None"),
     "raises": (lambda a: a["q"], G, X, "f raises IndexError"),
     "not finite": (lambda a: np.log(-np.abs(a)).sum(), G, X, "the loss is not finite"),
     "random": (lambda a: (a * np.random.default_rng().random(a.shape)).sum(), G, X, "the loss is random"),
@@ -239,7 +242,19 @@ def test_the_operations_of_the_library_are_right(name):
     assert len(report.rows) == (1 if name == "bernoulli_nll" else 2)
 
 
+@pytest.mark.parametrize("bias", [0, 200, -200])
+def test_rounding_in_a_saturated_layer_is_not_blamed(bias):
+    given = 20 * np.random.default_rng(1).standard_normal((3, 4, 4))
+    for act in ops.ACTIVATIONS:
+        forward = lambda x, W, b, act=act: ops.dense_forward(x, W, b, act)  # noqa: E731
+        report = check_pair(forward, ops.dense_backward, *given[:2], given[2, 0] + bias)
+        assert report.ok, str(report)
+
+
 def test_a_forward_with_two_outputs_is_not_taken_for_a_cache():
+    report = check_pair(lambda x: (3 * x, x * x), lambda dy, x: 3 * dy, X)
+    assert "forward returns 2 values and backward takes the inputs" in report.headline
+    assert check_pair(lambda x: (3 * x, x), lambda dy, x: 3 * dy, X).ok
     report = check_pair(lambda x: (3 * x, x * x), lambda a, b, x: 3 * a + 2 * x * b, X)
     assert "read as y and the cache" in report.headline
 

@@ -13,15 +13,14 @@ import numpy as np
 from .. import arguments, ops
 from ..models.bounds import bound_backward
 from .beforehand import blind_spots, leave_corners, repeats, takes
-from .operations import TERMS, alone, explain, mistakes, operations, sources, title, without_saturation
+from .operations import TERMS, alone, explain, mistakes, operations, sources, title
 from .report import Report, raised
-from .scalar import ROUNDINGS, check, compare
+from .rounding import sizes
+from .scalar import ROUNDINGS, against, compare
+from .single import Single
 from .slopes import EPS, central_slope, choose_slope
-from .verdict import verdict
 
-SINGLE = 2e-4  # of the largest entry: rounding of a float32 gradient
 WORK = 4e8  # multiplications for the reference of one array, so that a large model takes seconds
-JITTER = 2.0**-26  # relative change of what forward kept, to see how much rounding matters
 
 
 def check_model(model, x, eps, beta=1.0, estimator=None, rng=None, **settings):
@@ -74,13 +73,10 @@ class _Case:
         if self.own.activation == "relu" and leave_corners(self):
             self.loss, self.grads = self.gradients()
         self.trace, self.values = self.walk(self.fine)[1], self.seen
-        self.got, self.single = self.pieces(self.fine, self.trace), None
-        self.noise = [self.pieces(self.fine, _jittered(self.trace, self.rng)) for _ in range(3)]
-        if self.own.dtype != np.float64 and not self.estimator:
-            self.single = self.pieces(self.own, self.walk(self.own)[1])
-            self.single["public"] = self.gradients(self.own)[1]
+        self.got = self.pieces(self.fine, self.trace)
+        self.rounding = sizes(partial(self.pieces, self.fine), self.trace)
+        self.single = Single(self) if self.own.dtype != np.float64 and not self.estimator else None
         self.operations = operations(self)
-        self.natural = {term: without_saturation(self, got) for term, got in self.got.items()}
         self.report.notes += [text for text, applies in blind_spots(self) if applies]
         self.report.rows = [row for name, term in self.order() if (row := self.row(name, term))]
         self.report.operations = [row for op in self.operations for row in alone(self, op)]
@@ -88,12 +84,12 @@ class _Case:
 
     def parameters(self):
         """Rows of the parameters alone, where the model does not offer its nodes."""
-        self.slope = central_slope
         self.note("forward takes no `at` or backward no `weights`: the parameters alone are checked")
         grads = {name: self.grads.get(name) for name in self.fine.params}
-        found = check(self.of_parameters, grads, self.fine.params, sizes=self.sizes, rng=self.rng)
+        found = against(self.of_parameters, grads, self.fine.params, rng=self.rng, sizes=self.sizes)
         self.report.rows, self.report.problems = found.rows, found.problems
         self.report.notes += found.notes
+        self.slope = central_slope
 
     def note(self, text):
         self.report.notes += [text] * (text not in self.report.notes)
@@ -142,7 +138,13 @@ class _Case:
         """term -> every derivative, from the model's own backward; weights of zero isolate a term."""
         dnll, dkl = bound_backward(trace.nll, trace.kl, self.beta, trace.bound)
         weights = {"loss": None, "reconstruction": (dnll, 0 * dkl), "kl": (0 * dnll, dkl)}
-        return {term: model.backward(trace, weights=w, **self.how()) for term, w in weights.items()}
+        weights["nothing"] = 0 * dnll, 0 * dkl
+
+        found = {term: model.backward(trace, weights=w, **self.how()) for term, w in weights.items()}
+        for name, rest in found.pop("nothing").items():  # of an operation that forgets its upstream gradient
+            if np.any(rest) and np.isfinite(rest).all():
+                found["reconstruction"][name] = found["reconstruction"][name] - rest
+        return found
 
     def of_parameters(self, value, goal=None):
         """The loss of the twin, or another goal, with some parameters replaced."""
@@ -185,36 +187,31 @@ class _Case:
     # ------------------------------------------------------------------ rows
 
     def order(self):
-        """(name, term) in the order of the backward pass."""
-        fine, heads, (rec, kl) = self.fine, self.fine.posterior.heads, TERMS
-        up, down = ([layer.name for layer in part[::-1]] for part in (fine.decoder, fine.encoder))
-        estimated = {(n, rec) for n in (*heads, *down) if self.estimator}
-
-        def parameters(node):
-            names = [name for name in fine.params if name.startswith(f"{node}.")]
-            return [(name, "loss") for name in sorted(names, key=lambda name: name[-2:] in (".W", ".b"))]
-
-        order = [("nll", rec)]
-        for name in up:
-            order += [(name, rec), *parameters(name)]
-        order += [(n, rec) for n in ("z", *heads)] + [(n, kl) for n in ("kl", "z", *heads)]
-        order += [p for head in heads for p in parameters(head)]
-        for name in down:
-            order += [(name, rec), (name, kl), *parameters(name)]
-        order += [(name, "loss") for name in fine.params if (name, "loss") not in order]
-        return [(n, t) for n, t in order if (t == "loss" or n in self.values) and (n, t) not in estimated]
+        """(name, term) in the order of the backward pass: the walk's reversed, heads in their own order."""
+        nodes, heads, params = list(self.values)[::-1], self.fine.posterior.heads, list(self.fine.params)
+        before = nodes[nodes.index(heads[-1]) + len(heads) :]
+        nodes = [*(n for n in nodes if n not in (*heads, *before)), *heads, *before]
+        order = []
+        for node in nodes:
+            estimated = self.estimator and node in (*heads, *before)
+            order += [(node, term) for term in TERMS if term == "kl" or not estimated]
+            order += [(name, "loss") for name in params if name.startswith(f"{node}.")]
+        return order + [(name, "loss") for name in params if (name, "loss") not in order]
 
     def row(self, name, term):
         """One derivative against its reference; None for a node that the term does not reach."""
-        source = "loss" if name in ("nll", "kl") else term
+        last = "kl" if term == "kl" else "nll"
+        if name in ("nll", "kl") and name != last:
+            return None
+        source = "loss" if name == last else term
         got = self.got[source].get(name)
         if term == "loss":
             start, goal = self.fine.params[name], self.beside_estimate(name)
             got = got if self.random else self.grads.get(name)
             f = lambda value: self.of_parameters({name: value}, goal)  # noqa: E731
         else:
-            start, last = np.zeros(np.shape(self.values[name])), "kl" if term == "kl" else "nll"
-            got, weights = _like(start, got), self.got[term].get(last)
+            start, weights = np.zeros(np.shape(self.values[name])), self.got[term].get(last)
+            got = _like(start, got)
 
             def f(push):  # a term is the sum of its nodes, with the weights that backward says it used
                 terms, trace = self.walk(self.twin, name, push)
@@ -223,7 +220,7 @@ class _Case:
             along = self.rng.standard_normal(start.shape)
             if got is None or not (np.any(got) or self.slope(f, start, along)[0]):
                 return None
-        size = self.rounding(name, source)
+        size = ROUNDINGS * self.rounding(name, source) * (max(1.0, self.cost()) if source == "loss" else 1.0)
         work = self.eps[..., 0].size * sum(p.size for p in self.fine.params.values())
         named = {"sizes": self.sizes, "floor": EPS * size}
         named["limit"] = int(np.clip(WORK / work, 24, 2000))
@@ -238,27 +235,13 @@ class _Case:
         slope = partial(self.slope, f, start)
         row = compare(title(self, name), term, got, slope, start.shape, self.rng, **named)
         row.node = name
-        if row.ok and self.single:
-            kind = "public" if term == "loss" else source
-            floor = float(np.finfo(np.float32).eps) * size + 1e-36
-            self.in_single(row, _like(got, self.single[kind].get(name)), np.asarray(got), floor)
+        if row.ok and self.single and self.single.possible:
+            self.single.judge(row, source, size)
         return row
 
-    def rounding(self, name, source):
-        """How far, times EPS, rounding may move a derivative: as a jitter does, and in saturated units."""
-        moved, got = [noise[source].get(name) for noise in self.noise], self.got[source].get(name)
-        if got is None:
-            return 0.0
-        jitter = np.median(np.abs(moved - got), axis=0) / JITTER
-        return ROUNDINGS * max(np.max(jitter, initial=0), np.max(self.natural[source][name], initial=0))
-
-    def in_single(self, row, own, fine, floor):
-        """Compare a float32 derivative with its float64 twin, which is right."""
-        scale = np.abs(fine).max(initial=0)
-        words = verdict(own, fine, sizes=self.sizes, tolerance=SINGLE, floor=floor)
-        if words and scale < 1e36:  # beyond that, float32 has no numbers
-            row.words = f"right in float64, wrong in float32: {words}"
-            row.error = float(np.abs(own - fine).max() / scale) if np.shape(own) == fine.shape else np.inf
+    def cost(self):
+        """The size of what the weights of samples are exponentials of: it costs them digits."""
+        return float(np.abs(self.trace.nll + self.beta * self.trace.kl).max()) * (self.trace.bound == "iwae")
 
     def beside_estimate(self, name):
         """With an estimator: the goal whose derivative the encoder's parameters must have, given dheads."""
@@ -285,15 +268,3 @@ class _Case:
 def _like(array, got):
     """got in the shape of the array, where it has as many entries: rows of samples may be (S, B) or S * B."""
     return np.reshape(got, np.shape(array)) if got is not None and np.size(got) == np.size(array) else got
-
-
-def _jittered(kept, rng):
-    """A copy of a trace in which every float has changed a little, as by a large rounding error."""
-    if isinstance(kept, dict):
-        return {name: _jittered(value, rng) for name, value in kept.items()}
-    if isinstance(kept, (tuple, list)):
-        parts = [_jittered(value, rng) for value in kept]
-        return type(kept)(*parts) if hasattr(kept, "_fields") else type(kept)(parts)
-    if isinstance(kept, np.ndarray) and kept.dtype.kind == "f":
-        return kept * (1 + JITTER * rng.standard_normal(kept.shape))
-    return kept

@@ -3,15 +3,14 @@
 Nothing that went wrong before an operation is blamed on it: a wrong row here names the function to change.
 """
 
+import copy
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from .. import distributions, ops
-from .report import raised
-from .scalar import ROUNDINGS, compare
-from .slopes import EPS
+from .scalar import check_pair
 
 TERMS = ("reconstruction", "kl")
 TEXTBOOK = "the backward is the textbook's; has the forward changed?"
@@ -108,57 +107,56 @@ def _named(owner, method):
 
 def alone(case, op):
     """A row for every input of an operation, under a random upstream gradient."""
-    values, copies = list(op.inputs.values()), [a.copy() for a in op.inputs.values()]
     (forward, backward), (_, textbook) = (PAIRS[op.role](of, op.near) for of in (op.owner, op.book))
-    try:
-        dy = case.rng.standard_normal(np.shape(forward(*values)))
-        got, right = backward(dy.copy(), *copies), textbook(dy, *values)
-    except Exception as error:  # the walk itself may be right
-        case.note(raised(f"{op.name} alone", error))
-        return
-    in_place = any((a != b).any() for a, b in zip(copies, values, strict=True))
-    for i, (key, value) in enumerate(op.inputs.items()):
+    kept, values = {}, list(op.inputs.values())
 
-        def f(v, i=i):
-            return np.sum(dy * forward(*values[:i], v, *values[i + 1 :]))
+    def recorded(dy, *given):
+        kept["right"] = textbook(dy.copy(), *values)
+        kept["got"] = backward(dy, *given)
+        return kept["got"]
 
-        named = mistakes(op, key, dy) | {"sizes": case.sizes, "limit": 200}
-        named["others"] |= {f"d{k}": g for k, g in zip(op.inputs, got, strict=False) if k != key}
-        size = np.prod([max(1.0, np.abs(a).max(initial=0)) for a in (dy, *values, got[i])]) * max(dy.shape)
-        named["floor"], slope = ROUNDINGS * EPS * size, partial(case.slope, f, value)
-        row = compare(f"{op.name}'s d{key}", "alone", got[i], slope, value.shape, case.rng, **named)
-        row.node = op.name, key
-        fits = right is not None and np.shape(got[i]) == value.shape
-        if row.words and fits and np.allclose(got[i], right[i], rtol=1e-12, atol=0):
-            row.words += f"; {TEXTBOOK}"
-        if in_place:
-            row.words = f"{op.name} changes its arguments in place" + f"; {row.words}" * bool(row.words)
+    names = {"names": list(op.inputs), "guess": partial(mistakes, op), "sizes": case.sizes}
+    found = check_pair(forward, recorded, *copy.deepcopy(values), rng=case.rng, **names)
+    said = [text.replace("the pair", op.name) for text in found.problems]
+    changes = [text.partition(";")[0] for text in said if "in place" in text]
+    for text in said * (not changes):  # the walk itself may be right
+        case.note(text)
+    for i, (key, row) in enumerate(zip(op.inputs, found.rows, strict=False)):
+        if row.words and np.isfinite(row.error):
+            got, right = (kept[which][i] for which in ("got", "right"))
+            size = np.max(np.abs(right), initial=0)
+            row.words += f"; {TEXTBOOK}" * bool(np.allclose(got, right, 1e-12, 1e-12 * size))
+        row.words = "; ".join([*changes, *[row.words] * bool(row.words)])
+        row.name, row.term, row.node = f"{op.name}'s d{key}", "alone", (op.name, key)
         yield row
 
 
-def mistakes(op, key, up):
-    """What a wrong derivative of an input may have in it, given `up` -> `verdict`'s known, terms, others."""
-    has, known, others = op.inputs | op.near, {}, {}
+def mistakes(op, key, dy):
+    """What a wrong derivative of an input may have in it, given `dy` -> `verdict`'s known, terms, others."""
+    has, up, known, others = op.inputs | op.near, dy, {}, {}
     if op.role == "dense":
         x, W, y, act = has["x"], has["W"], has["y"], has["act"]
         products = {"x": ("{} @ W.T", lambda da: da @ W.T), "W": ("x.T @ {}", lambda da: x.T @ da)}
         text, product = products.get(key, ("{}.sum(0)", lambda da: da.sum(0)))
         da = ops.activation_backward(up, y, act)
         das = {f"(dy * {name})": up * slope(y) for name, slope in SLOPES.items()}
-        das |= {"dy, without the slope": up, "(dy where dy > 0, not y > 0)": up * (up > 0)}
-        das["(da rounded to float32)"] = da.astype(np.float32)
+        once = ops.activation_backward(np.ones_like(y), y, act)
+        das |= {"dy, without the slope": up, "(dy * slope^2)": up * once**2}
+        das["(dy where dy > 0, not y > 0)"] = up * (up > 0)
         look = f": look at activation_backward({act})"
-        wrong = {name: guess for name, guess in das.items() if not np.array_equal(guess, da)}
+        wrong = {name: guess for name, guess in das.items() if not np.allclose(guess, da, 1e-9, 0)}
+        wrong["(da rounded to float32)"] = da.astype(np.float32)
         others = {text.format(name) + look: product(guess) for name, guess in wrong.items()}
         if key == "b":
             others["da.sum(), one number"] = np.full(up.shape[-1], da.sum())
-        if key == "x" and W.shape[0] == W.shape[1]:
+        if key == "x" and W.shape[0] == W.shape[1] > 1:
             others["da @ W, without the transpose of W"] = da @ W
         return {"others": others}
     if op.role == "nll":
         out, x = op.inputs[key], has["x"]
         p = 1 / (1 + np.exp(-out))
-        known = {"x": x, "mean": out, "mean - x": out - x}
+        precision = np.exp(-np.asarray(has["params"].get("output.logvar", 0.0)))
+        known = {"x": x, "mean": out, "mean - x": out - x, "e^-logvar": precision}
         if key == "logits":
             known = {"x": x, "1 - x": 1 - x, "p": p, "1 - p": 1 - p, "p (1 - p)": p * (1 - p)}
             others = {"dnll * (p - x) with x rounded": up[..., None] * (p - np.round(x))}
@@ -175,23 +173,6 @@ def mistakes(op, key, up):
     up, name = (up, "dz") if op.role == "sample" else (up[..., None], f"d{op.out}")
     terms = {name: up} | {f"{name} * {n}": up * k for n, k in known.items()}
     return {"known": known | {name: up}, "terms": terms, "others": others}
-
-
-def without_saturation(case, got):
-    """name -> the size of a derivative if no unit saturated and no terms cancelled: the walk back in |.|."""
-    sizes = {name: np.abs(value) for name, value in got.items()}
-    for op in case.operations:
-        if op.role not in ("dense", "sample") or np.shape(got[op.out]) != np.shape(case.values[op.out]):
-            continue
-        near = {name: np.abs(a) if name == "eps" else a for name, a in op.near.items()} | {"act": "identity"}
-        least = {"x": 1.0}  # a small output of a unit has the rounding of a large one
-        inputs = {key: np.maximum(np.abs(a), least.get(key, 0.0)) for key, a in op.inputs.items()}
-        inputs |= {"logvar": op.inputs["logvar"]} if "logvar" in inputs else {}
-        found = PAIRS[op.role](op.book, near)[1](sizes[op.out], *inputs.values())
-        for node, size in zip(op.nodes.values(), found, strict=True):
-            if np.shape(sizes.get(node)) == np.shape(size):
-                sizes[node] = np.maximum(sizes[node], size)
-    return sizes
 
 
 def sources(case, node, term):
@@ -222,7 +203,10 @@ def explain(case):
     if len(words) == 1 and not nodes and len(case.fine.params) > 1:
         return f"every parameter: {words.pop()}; backward is right, look at what loss_and_grads returns"
     text = f"the first wrong {'parameter' if first.term == 'loss' else 'node'} is {first.sentence}"
-    if own[0]:
+    guilty = next((row.words for row in alone.values() if "in place" in row.words), "")
+    if guilty:
+        text += f". {guilty}"
+    elif own[0]:
         more = f": {own[0][0].words}" * (own[0][0].words != first.words)
         text += f". {own[0][0].name} is wrong by itself{more}"
     elif not nodes and not np.array_equal(case.got["loss"].get(first.node), case.grads.get(first.node)):

@@ -13,7 +13,7 @@ import numpy as np
 from .. import arguments
 from .report import Report, Row, raised
 from .slopes import EPS, choose_slope, number, units
-from .verdict import verdict
+from .verdict import may_be_rounding, verdict
 
 LIMIT, SUBSET, PROJECTIONS = 2000, 24, 3  # entries that are all compared; of larger arrays, a subset
 TOLERANCE = {True: 2.0**-12, False: 1e-11}  # of the largest entry, in float32 and in float64
@@ -27,8 +27,8 @@ def compare(name, term, got, slope, shape, rng, *, low=False, limit=LIMIT, floor
     """One derivative against slope(v): all entries, or projections and a subset -> Row.
 
     low              whether it was computed in float32
-    floor, natural   absolute error of rounding that is allowed; natural() is allowed as well to an error that
-                     has no name or that is zero, and called only if something differs
+    floor, natural   absolute error of rounding that is allowed; natural() is allowed as well to an error
+                     whose cause is open, and called only if something differs
     named            of `verdict`: known, terms, sizes, others
     """
     size, value, whole = int(np.prod(shape)), np.asarray(got), int(np.prod(shape)) <= limit
@@ -40,6 +40,7 @@ def compare(name, term, got, slope, shape, rng, *, low=False, limit=LIMIT, floor
         return Row(name, term, value.shape, (), np.nan, np.nan, np.inf, words, np.ones(shape))
     value = value.astype(float)
     given, scale = value.ravel()[flat], np.abs(want).max(initial=0)
+    error = np.maximum(error, 3 * np.median(error))  # one estimate may be too small by chance
     inexact = error.max(initial=0) > 1e-14 * scale  # as differences are
     tolerance = max(TOLERANCE[low], 1e-8 * inexact)
     for k in np.flatnonzero(~(np.abs(given - want) <= tolerance * scale)):
@@ -59,12 +60,13 @@ def compare(name, term, got, slope, shape, rng, *, low=False, limit=LIMIT, floor
         last = slope(next(units(shape, flat[-1:])))
         want, error, given = np.append(want, last[0]), np.append(error, last[1]), value.ravel()[flat]
     form, named = (shape, named) if whole else ((len(flat),), {"sizes": named.get("sizes")})
-    named |= {"tolerance": tolerance, "floor": (floor + 10 * error + TINY).reshape(form)}
-    words = verdict(given.reshape(form), want.reshape(form), **named)
+    say = partial(verdict, given.reshape(form), want.reshape(form), tolerance=tolerance, **named)
+    floor = (floor + 10 * error + TINY).reshape(form)
+    words = say(floor=floor)
     gap, scale = np.nan_to_num(np.abs(given - want), nan=np.inf), scale or np.abs(given).max(initial=0) or 1.0
-    if natural is not None and any(vague in words for vague in ("zero", "in no way", "only")):
-        named["floor"] = named["floor"] + ROUNDINGS * EPS * (terms := natural())
-        words = verdict(given.reshape(form), want.reshape(form), **named)
+    if natural is not None and may_be_rounding(words):
+        rounding = float(np.finfo(np.float32).eps) if low else EPS
+        words = say(floor=floor + ROUNDINGS * rounding * (terms := natural()))
         scale = scale if words else max(scale, terms)
     words = words or "wrong along random directions, in entries that were not compared" * bool(missed)
     k, chart = int(np.argmax(gap)), np.zeros(size)
@@ -84,18 +86,23 @@ def check(f, grads, params, method="auto", sizes=None, known=None, rng=None):
     known   name -> array: factors that may be missing
     rng     Generator of directions and subsets (default: always the same)
     """
-    arguments.one_of("method", method, ("auto", "complex", "central"))
-    rng = np.random.default_rng(0) if rng is None else arguments.generator("rng", rng)
-    single = not isinstance(params, dict)
-    params, grads = ({"x": params}, {"x": grads}) if single else (params, grads)
+    if not isinstance(params, dict):
+        return against(lambda p: f(p["x"]), {"x": grads}, {"x": params}, method, rng, sizes, known)
     if not isinstance(grads, dict) or set(params) != set(grads):
         names = ", ".join(grads) if isinstance(grads, dict) else type(grads).__name__
         raise ValueError(f"grads must have the names of params, {', '.join(params)}; got {names}")
+    return against(f, grads, params, method, rng, sizes, known)
+
+
+def against(f, grads, params, method="auto", rng=None, sizes=None, known=None, guess=None):
+    """`check` of dicts; guess(name) -> what else `verdict` may know of this derivative."""
+    arguments.one_of("method", method, ("auto", "complex", "central"))
+    rng = np.random.default_rng(0) if rng is None else arguments.generator("rng", rng)
     point = {name: arguments.cast(name, arguments.numeric(name, p), np.float64) for name, p in params.items()}
     report = Report(f"gradient check of {len(point)} arrays")
 
     def whole(point):
-        return number(f(point["x"].copy() if single else {name: p.copy() for name, p in point.items()}))
+        return number(f({name: p.copy() for name, p in point.items()}))
 
     with np.errstate(all="ignore"):
         try:
@@ -116,47 +123,59 @@ def check(f, grads, params, method="auto", sizes=None, known=None, rng=None):
             report.notes += [loose] * low
             dead = f"dead input: {name} is zero everywhere, which hides errors in what it multiplies"
             report.notes += [dead] * (x.ndim > 1 and not x.any())
-            named = {"known": known, "others": {f"d{n}": g for n, g in grads.items() if n != name}}
-            named |= {"sizes": sizes or {f"n = {n}": n for n in x.shape if n > 4}}
-            named |= {"low": low, "natural": partial(_natural, of, x, slope, rng)}
+            named = {"known": known, "sizes": sizes or {f"n = {n}": n for n in x.shape if n > 4}}
+            named |= guess(name) if guess else {}
+            others = {f"d{n}": g for n, g in grads.items() if n != name}
+            named |= {"others": named.get("others", {}) | others, "low": low}
+            named["natural"] = partial(_natural, whole, point, name, slope, rng)
             row = compare(name, "loss", grads[name], partial(slope, of, x), x.shape, rng, **named)
             report.rows.append(row)
     return report
 
 
-def _natural(f, x, slope, rng):
-    """The size of a derivative whose terms saturate or cancel at x: measured nearer to zero and beside x."""
-    v, size = rng.standard_normal(x.shape), np.sqrt(np.mean(x * x)) or 1.0
-    places = [t * x + 0.1 * size * rng.standard_normal(x.shape) for t in (1.0, 0.3, 0.03)]
-    slopes = np.array([slope(f, y, v)[0] for y in places])
+def _natural(f, point, name, slope, rng):
+    """The size of a derivative whose terms saturate or cancel: measured nearer to zero, and beside x."""
+    v, slopes = rng.standard_normal(point[name].shape), []
+    for t in (1.0, 0.3, 0.03, 1e-6):
+        sizes = {n: np.sqrt(np.mean(p * p)) or 1.0 for n, p in point.items()}
+        near = {n: t * (p + 0.1 * sizes[n] * rng.standard_normal(p.shape)) for n, p in point.items()}
+        for place, shrunk in ((near, t if t > 0.01 else 1.0), ({**point, name: near[name]}, 1.0)):
+            of = lambda y, place=place: f({**place, name: y})  # noqa: E731
+            slopes.append(slope(of, place[name], v)[0] / shrunk)
     return np.abs(slopes).max(initial=0, where=np.isfinite(slopes))
 
 
-def check_pair(forward, backward, *inputs, rng=None, names=None, method="auto"):
+def check_pair(forward, backward, *inputs, rng=None, names=None, method="auto", sizes=None, guess=None):
     """An operation against its backward -> Report, under a random upstream gradient.
 
     forward(*inputs) -> y, or (y, cache); backward(dy, cache), or backward(dy, *inputs) where there is no
     cache -> the derivative with respect to every input that is an array of floats, in order; a single array
     for one input. Trailing data, such as eps or x, needs none.
+    sizes, guess    what a ratio may be called; guess(name, dy) -> what else `verdict` may know
     """
     rng = np.random.default_rng(0) if rng is None else arguments.generator("rng", rng)
     inputs = [np.asarray(v) if isinstance(v, (list, np.ndarray)) else v for v in inputs]
     names = names or [*inspect.signature(forward).parameters, *(f"input{i}" for i in range(len(inputs)))]
     report = Report(f"{getattr(forward, '__name__', 'forward')} and its backward, random upstream gradient")
+    floats = [getattr(v, "dtype", np.dtype(int)).kind in "fc" for v in inputs]
+    at = {name: v for name, v, is_float in zip(names, inputs, floats, strict=False) if is_float}
     copies, out, problems = copy.deepcopy(inputs), None, report.problems
     try:
         out = forward(*copies)
         y, *cache = out if isinstance(out, tuple) else (out,)
         dy = rng.standard_normal(np.shape(y)).astype(np.result_type(np.float32, np.asarray(y).dtype))
-        upstream = dy.copy()
-        together = len(cache) > 1 and len(inspect.signature(backward).parameters) == 2
-        returned = backward(upstream, *([tuple(cache)] if together else cache or copies))
+        upstream, parameters = dy.copy(), list(inspect.signature(backward).parameters)
+        together = len(cache) > 1 and len(parameters) == 2
+        given = [tuple(cache)] if together else cache or copies
+        returned = backward(upstream, *given)
+        if cache and parameters[1:] == names[: len(inputs)] and not _same(cache, inputs):
+            problems.append(
+                f"forward returns {len(out)} values and backward takes the inputs: return y alone"
+            )
     except Exception as error:  # an error of the code that is checked belongs in the report
         text = " (forward returned a tuple, which is read as y and the cache of backward)"
         report.problems = [raised("the pair", error) + text * isinstance(out, tuple)]
         return report
-    floats = [getattr(v, "dtype", np.dtype(int)).kind in "fc" for v in inputs]
-    at = {name: v for name, v, is_float in zip(names, inputs, floats, strict=False) if is_float}
     listed = returned if isinstance(returned, (tuple, list)) else (returned,)
     grads = dict(zip(at, listed, strict=False))
     if isinstance(returned, dict):
@@ -174,14 +193,21 @@ def check_pair(forward, backward, *inputs, rng=None, names=None, method="auto"):
         y = forward(*(values.get(name, v) for name, v in zip(names, inputs, strict=False)))
         return np.sum(dy * (y[0] if isinstance(y, tuple) else y))
 
-    axes = dict(zip(("B", "n"), np.shape(y), strict=False)) if np.ndim(y) <= 2 else {}
-    found = check(f, {n: grads.get(n) for n in params}, params, method, axes, {"dy": dy} | at, rng)
+    sizes = sizes or (dict(zip(("B", "n"), np.shape(y), strict=False)) if np.ndim(y) <= 2 else {})
+    guess, known = guess and partial(guess, dy=dy), {"dy": dy} | at
+    found = against(f, {n: grads.get(n) for n in params}, params, method, rng, sizes, known, guess)
     report.rows, report.notes = found.rows, found.notes
     if changed:
         first = f"; {report.first.sentence}" if report.first else ""
         problems.append(f"the pair changes {' and '.join(changed)} in place{first}")
     report.problems = problems + found.problems
     return report
+
+
+def _same(cache, inputs):
+    """Whether a cache holds nothing but inputs, or has another form than arrays."""
+    arrays = [v for v in inputs if isinstance(v, np.ndarray)]
+    return all(not isinstance(c, np.ndarray) or any(np.array_equal(c, v) for v in arrays) for c in cache)
 
 
 def _halve(value, slope, v):

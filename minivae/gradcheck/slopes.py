@@ -8,9 +8,12 @@ Both give the slope of f along a direction v, f'(x) . v, and an estimate of thei
                          the table that changes least is taken, and its change is the error (Ridders 1982).
 """
 
+import warnings
+
 import numpy as np
 
 EPS, STEP, ROWS, SHRINK = float(np.finfo(float).eps), 1e-30, 10, 2.5
+LOST = "loses an imaginary part (np.abs, .real, a cast?): central differences are used"
 
 
 def complex_step(f, x):
@@ -46,7 +49,8 @@ def central_slope(f, x, v, start=0.1):
         (np.array([np.real(number(f(x + k * v))) for k in steps]) for steps in (h, -h, 1e-5 * size * near)),
     )
     smooth = np.polynomial.Polynomial.fit(near, line - middle, 6)(near)  # what it leaves of the line is noise
-    noise = EPS * np.abs([middle, *line]).max() + 2 * np.abs(line - middle - smooth).max()
+    noise = 2 * np.abs(line - middle - smooth).max()
+    noise += _rounding(np.array([*above, *below, *line])) * np.abs([middle, *line]).max()
     slopes = (above - below) / (2 * h)
     best, error, table = np.nan, np.inf, slopes[:1]
     for slope, step in zip(slopes[1:], h[1:], strict=True):
@@ -67,14 +71,24 @@ def central_slope(f, x, v, start=0.1):
     return (best, error, left[-1], right[-1]) if corner else (best, error, best, best)
 
 
+def _rounding(values):
+    """The relative rounding of f: of float32 where all its values, which differ, are float32 numbers."""
+    with np.errstate(over="ignore"):
+        low = next((t for t in (np.float16, np.float32) if (values == values.astype(t)).all()), float)
+    return float(np.finfo(low if np.ptp(values) > 0 else float).eps)
+
+
 def choose_slope(f, x, rng, method="auto", scale=1e-3):
     """complex_slope where it can be believed, otherwise central_slope -> slope, a note that says why."""
     if method == "central":
         return central_slope, ""
     size, doubts = np.sqrt(np.mean(x * x)) or 1.0, 0
     try:
-        with np.errstate(all="ignore"):
-            exact = complex_slope(f, x, np.ones(x.shape))[0]
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("error", np.exceptions.ComplexWarning)
+            exact = number(f(x + 1j * STEP))
+            if not np.iscomplexobj(exact):
+                return central_slope, LOST
             if not np.isfinite(exact):
                 return central_slope, "overflows in complex numbers: central differences are used"
             for k in range(3 * (method == "auto")):  # beside x too: a corner spoils the differences there
@@ -85,11 +99,11 @@ def choose_slope(f, x, rng, method="auto", scale=1e-3):
                 if abs(exact - measured) <= 20 * error + 1e-6 * max(abs(exact), abs(measured)):
                     break
                 doubts += 1
-    except (TypeError, ValueError, AttributeError, np.exceptions.ComplexWarning) as error:
+    except np.exceptions.ComplexWarning:
+        return central_slope, LOST
+    except (TypeError, ValueError, AttributeError) as error:
         return central_slope, f"refuses complex numbers ({error!s:.60}): central differences are used"
-    if doubts < 2:
-        return complex_slope, ""
-    return central_slope, "loses an imaginary part (np.abs, .real, a cast?): central differences are used"
+    return (complex_slope, "") if doubts < 2 else (central_slope, LOST)
 
 
 def units(shape, flat=None):
@@ -102,7 +116,8 @@ def units(shape, flat=None):
 
 def number(value):
     """The one number that f returned."""
-    value = np.asarray(value)
-    if value.size != 1:
-        raise ValueError(f"f must return one number, got an array of shape {value.shape}")
+    given, value = value, np.asarray(value)
+    if value.size != 1 or value.dtype.kind not in "biufc":
+        what = f"an array of shape {value.shape}" if value.size != 1 else repr(given)[:60]
+        raise ValueError(f"f must return one number, got {what}")
     return value.reshape(())[()]

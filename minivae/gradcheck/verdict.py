@@ -14,6 +14,7 @@ HINTS = {n: f": a sum over the {axis} where the mean is expected?" for n, axis i
 HINTS |= {f"1/{n}": f": a mean over the {axis} where the sum is expected?" for n, axis in AXES.items()}
 HINTS |= {"beta": ": is beta applied twice?", "1/beta": ": is beta missing?"}
 VAGUE = ("in no way", "only", "order")  # words that leave the cause open
+EXACT = ("sign flipped", "twice", "half", "factor")  # causes that rounding never imitates
 
 
 def verdict(got, want, *, known=None, terms=None, sizes=None, others=None, tolerance=1e-9, floor=0.0):
@@ -37,6 +38,11 @@ def verdict(got, want, *, known=None, terms=None, sizes=None, others=None, toler
     fitting = [{n: k for n, k in (d or {}).items() if _fits(k, want)} for d in (known, terms)]
     named = [{n: np.broadcast_to(k, want.shape) for n, k in d.items()} for d in fitting]
     return _Case(got, want, *named, sizes or {}, others or {}, tolerance, floor).words()
+
+
+def may_be_rounding(words):
+    """Whether an error with this verdict may be rounding, if it is small enough."""
+    return bool(words) and ("every entry" in words or not any(cause in words for cause in EXACT))
 
 
 def ratio_words(ratio, sizes):
@@ -90,12 +96,10 @@ class _Case:
             return "zero everywhere"
         self.fit = max(self.tolerance, 1e-14) * max(self.scale, float(np.abs(got).max())) + self.floor
         with np.errstate(all="ignore"):
-            for words, array in self.hypotheses():
+            for words, array, *free in self.hypotheses():
                 if self.explains(array):
                     return words
-                ratio = _slope(got, array) if words.startswith(("the factor", "sign")) else 1.0
-                if np.isfinite(ratio) and self.explains(ratio * array):
-                    words, ratio = words.removeprefix("sign flipped"), -ratio if words[0] == "s" else ratio
+                if free and self.explains((ratio := _slope(got, array)) * array):
                     more = ratio_words(ratio, self.sizes)
                     if (not words and want.size > 1) or "every entry" not in more:
                         return f"{words}, and {more}" if words else more
@@ -106,9 +110,9 @@ class _Case:
         return bool((np.abs(self.got - array) <= np.minimum(self.fit, 0.05 * self.largest)).all())
 
     def hypotheses(self):
-        """The likeliest mistakes first; those that start with "sign" or "the factor" hold up to a ratio."""
+        """(words, array), the likeliest mistakes first; with a True behind those that hold up to a ratio."""
         got, want = self.got, self.want
-        yield "sign flipped", -want
+        yield "", want, True
         if want.ndim == 2 and want.shape[0] == want.shape[1] > 1:
             yield "the right numbers, but transposed", want.T
         for axis, line in enumerate(("samples", "rows", "columns")[-want.ndim :] * (0 < want.ndim < 4)):
@@ -126,9 +130,9 @@ class _Case:
         varied = {n: k for n, k in self.known.items() if np.ptp(k) > 1e-6 * np.abs(k).max() < np.inf}
         factors = {"": np.ones(want.shape)} | {n: k for n, k in varied.items() if (k != 0).sum() > 1}
         for one, name in sorted(permutations(factors, 2), key=all):  # one factor before two exchanged
-            where = f"where {name} is expected" if name else "is too many"
-            words = f"the factor {one} {where}" if one else f"the factor {name} is missing"
-            yield words, np.where(factors[name] == 0, got, want / factors[name] * factors[one])
+            words = f"it has the factor {one} where {name} is expected" if one and name else ""
+            words = words or f"the factor {one or name} is {'too many' if one else 'missing'}"
+            yield words, np.where(factors[name] == 0, got, want / factors[name] * factors[one]), True
         if want.size > 1:
             shift = float(np.mean(got - want))
             b, beta, n = (self.sizes.get(name, 1) for name in ("B", "beta", "L"))
@@ -258,7 +262,7 @@ def _term_words(name, c, right):
         return f"the term {_times(abs(c), name)} is {'too many' if c > 0 else 'missing'}"
     if _same(c, -right) or _same(c, -2 * right):
         return f"the term {_times(right, name)} {'is missing' if _same(c, -right) else 'has the wrong sign'}"
-    return f"the term {_times(right + c, name)} where {_times(right, name)} is expected"
+    return f"it has the term {_times(right + c, name)} where {_times(right, name)} is expected"
 
 
 def _times(c, name):
