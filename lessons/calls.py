@@ -8,9 +8,13 @@ import copy
 import inspect
 import linecache
 import re
+import time
 import traceback
+from collections import deque
 
 import numpy as np
+
+SLOW = 0.5  # seconds of a call that are worth a word
 
 
 class Failed(Exception):
@@ -25,32 +29,33 @@ class Failed(Exception):
 
 
 class Cost:
-    """A cost f(z) for the learner's function; shape: what z must have, if anything; once: one call only."""
+    """A cost f(z) for the learner's function; shape: what z must have; most: how many calls are allowed."""
 
-    def __init__(self, f, shape=None, once=True, name="f"):
-        self.f, self.shape, self.once, self.name, self.calls = f, shape, once, name, 0
+    def __init__(self, f, shape, most=1, name="f"):
+        self.f, self.shape, self.most, self.name, self.calls = f, shape, most, name, 0
 
     def __call__(self, z):
         z = np.asarray(z)
-        if self.shape and z.shape != self.shape:
-            raise Failed(
-                f"{self.name} is called with an array of shape {z.shape}: it takes all of z, {self.shape}"
-            )
+        if z.shape != self.shape:
+            words = f"{self.name} is called with an array of shape {z.shape}: it takes all of z, {self.shape}"
+            raise Failed(words + "; is it called with mu?" * (z.shape == self.shape[1:]))
         self.calls += 1
-        if self.once and self.calls > 1:
-            raise Failed(
-                f"{self.name} is called again: call it once, with all samples together, and keep its costs"
-            )
+        if self.calls > self.most:
+            words = "call it once, with all samples together, and keep its costs"
+            raise Failed(f"{self.name} is called again: {words}", cause="called")
         return self.f(z)
 
 
 class Its:
-    """The functions of one implementation by name, each called with care; load() gives them anew."""
+    """The functions of one implementation by name, each called with care.
 
-    def __init__(self, functions, load=None):
-        self._functions, self._load = functions, load
+    load() gives them anew; slow(seconds) is told of each call that takes longer than SLOW and all before
+    """
+
+    def __init__(self, functions, load=None, slow=lambda seconds: None):
+        self._functions, self._load, self._watched = functions, load, deque(maxlen=20)
         self.strided, self.written, self.alone, self.passed = False, (), False, {}
-        self._last = None
+        self._slow, self._slowest = slow, SLOW
 
     def __getattr__(self, name):
         if name.startswith("_") or name not in self._functions:
@@ -59,11 +64,7 @@ class Its:
 
     def fresh(self):
         """The functions loaded anew, without what earlier calls left behind."""
-        return Its(self._load() if self._load else self._functions, self._load)
-
-    def raw(self, name):
-        """The function itself, to be handed to another."""
-        return self._functions[name]
+        return Its(self._load() if self._load else self._functions, self._load, self._slow)
 
     def between(self, name, *args, **options):
         """A call in between, with other arguments: whatever it leaves behind must not matter."""
@@ -72,8 +73,11 @@ class Its:
 
     def _call(self, name, args, options):
         function = self._functions[name]
-        given = [copied(a, self.strided) for a in args]
-        before = [copied(a) if isinstance(a, list | tuple | dict) else a for a in args]
+        names = _parameters(function) or [f"number {i}" for i in range(1, len(args) + 1)]
+        # handed on as they are: what is written into a cache, or left in a model, must be seen
+        whole = [n for n, name in enumerate(names) if name in ("cache", "model")]
+        given = [a if n in whole else copied(a, self.strided) for n, a in enumerate(args)]
+        before, kept, begin = copied(given), copied([*self._watched]), time.perf_counter()
         try:
             with np.errstate(all="ignore"):
                 result = function(*given, **options)
@@ -81,11 +85,16 @@ class Its:
             raise
         except (Exception, SystemExit) as error:
             raise stopped(name, error, file_of(function)) from error
-        if self._last and not same(*self._last):
-            words = f"{name} overwrites what an earlier call returned: make a new array in each call"
-            raise Failed(words, cause="overwritten")
-        self._last = result, copied(result)
-        names = _parameters(function) or [f"number {i}" for i in range(1, len(args) + 1)]
+        if (seconds := time.perf_counter() - begin) > self._slowest:
+            self._slowest = seconds
+            self._slow(seconds)
+        for (earlier, what, now), (_, _, then) in zip(self._watched, kept, strict=True):
+            if not same(now, then):
+                words = f"{name} overwrites {what} of an earlier call of {earlier}"
+                raise Failed(f"{words}: make a new array in each call", cause="overwritten")
+        values = result if isinstance(result, tuple | list) else [result]
+        named = [*zip(names, given, strict=False), *((f"result {i}", a) for i, a in enumerate(values, 1))]
+        self._watched.extend((name, n, a) for n, a in named if _arrays(a) and n not in self.written)
         for parameter, old, new in zip(names, before, given, strict=False):
             if parameter not in self.written:
                 _unchanged(name, parameter, old, new)
@@ -94,11 +103,19 @@ class Its:
         return tuple(dict(zip(names, given, strict=False))[parameter] for parameter in self.written)
 
 
+def _arrays(value):
+    """Whether it is an array, or a dict of arrays such as gradients."""
+    return isinstance(value, np.ndarray) or (isinstance(value, dict) and all(map(_arrays, value.values())))
+
+
 def one_or_several(name, result, names):
     """The results as a tuple in the order of their names."""
     if result is None:
         raise Failed(f"{name} returns None: is the return missing?")
-    if len(names) == 1 and not isinstance(result, tuple):
+    if len(names) == 1:
+        if isinstance(result, tuple):
+            words = "is there a comma too many?" if len(result) == 1 else f"expected {names[0]} alone"
+            raise Failed(f"{name} returns a tuple of {len(result)}: {words}")
         return (result,)
     if not isinstance(result, tuple | list):
         raise Failed(f"{name} returns one value, expected {len(names)}: {', '.join(names)}")
@@ -129,6 +146,8 @@ def stopped(name, error, file):
     """The Failed of an exception that code of this file raised, with the line where it left that code."""
     if isinstance(error, NotImplementedError) and "not written yet" in str(error):
         return Failed(str(error), cause="hole")
+    if isinstance(error, MemoryError):
+        traceback.clear_frames(error.__traceback__)  # frees what has grown: there may be no room for words
     mine = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     line = mine[-1].lineno if mine else None
     text = [f"line {line}: {linecache.getline(file, line).strip()}"] if mine else []
@@ -203,7 +222,7 @@ def copied(value, strided=False):
     if type(value) is dict:
         return {k: copied(v, strided) for k, v in value.items()}
     if isinstance(value, Cost):
-        return Cost(value.f, value.shape, value.once, value.name)
+        return Cost(value.f, value.shape, value.most, value.name)
     return copy.deepcopy(value) if hasattr(value, "params") else value
 
 
@@ -213,7 +232,8 @@ def same(a, b):
         return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         a, b = np.asarray(a), np.asarray(b)
-        return a.shape == b.shape and (a.dtype.kind == "O" or a.tobytes() == b.tobytes())
+        equal = np.array_equal(a, b, equal_nan=a.dtype.kind in "fc" and b.dtype.kind in "fc")
+        return a.shape == b.shape and (a.dtype.kind == "O" or equal)
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
     if isinstance(a, float) and isinstance(b, float):

@@ -1,5 +1,6 @@
 """Cases: the arguments that a function is tried on, what is right there, and whether a result is."""
 
+import re
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ from . import walks
 from .calls import Cost, one_or_several
 
 DOUBLE, SINGLE = 1e-9, 2e-5  # of the largest entry: what rounding may leave
+WIDE = re.compile("d[a-z]|mu$|mean$|z$|grad$")  # arguments that may be of any size
 # the sizes that every case is tried with: first all different, then those that hide or break something
 SIZES = {
     "": {"S": 5, "B": 7, "D": 9, "H": 8, "L": 6},
@@ -83,6 +85,18 @@ def close(got, want, case=None, wider=1):
         return bool(np.all(np.abs(got.astype(np.float64) - want) <= tolerance * size))
 
 
+def distance(a, b):
+    """The largest difference in units of b; infinite where one of them is not finite."""
+    a, b = np.asarray(a), np.asarray(b)
+    if a.shape != b.shape:
+        return np.inf
+    with np.errstate(all="ignore"):
+        off = np.abs(a - b) / np.where(b == 0, 1, np.abs(b))
+    alike = (a == b) | (np.isnan(a) & np.isnan(b))
+    off = np.where(np.isfinite(a) & np.isfinite(b), off, np.where(alike, 0, np.inf))
+    return np.max(off, initial=0)
+
+
 def normal(**shapes):
     """A draw: normal numbers of the shapes that letters say, normal(mu="BL")(rng, n) -> {"mu": (B, L)}."""
 
@@ -92,6 +106,13 @@ def normal(**shapes):
         return {k: np.asarray(rng.normal(*scales.get(k, (0.3, 1.1)), size)) for k, size in sizes.items()}
 
     return draw
+
+
+def spread(limit, *samples, rows=11):
+    """Variances from e^-limit to e^limit (rows, 3), and noise that is never near 0, (*samples, rows, 3)."""
+    rng = np.random.default_rng(18)
+    logvar = rng.permutation(np.linspace(-limit, limit - 1, 3 * rows)).reshape(rows, 3)
+    return logvar, rng.choice([-2.0, -1.4, -0.6, 0.7, 1.3, 1.8], (*samples, rows, 3))
 
 
 def upstream(name, far, axes=None):
@@ -122,6 +143,9 @@ def cases(part, title):
     first = [case for case in found if case.sizes is found[0].sizes]
     for case in first:
         noted = f"{case.note}, " * bool(case.note)
+        large = {k: np.asarray(1000 * a) for k, a in case.args.items() if is_double(a) and WIDE.match(k)}
+        if large:
+            found.append(replace(case, args=case.args | large, note=f"{noted}large {', '.join(large)}"))
         found.append(
             replace(case, strided=True, note=f"{noted}arrays that are not contiguous, as x.T or x[:, ::2]")
         )

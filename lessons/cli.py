@@ -12,7 +12,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from . import runner, work
-from .exercises import ORDER, load, one, solution, stub
+from .exercises import ORDER, load, one, refilled, solution, stub
 from .exercises import hints as all_hints
 from .story import columns, wrapped
 
@@ -40,6 +40,8 @@ def parser(name=None):
             sub.add_argument("number", type=int, help=f"of the {what}, 1 to {last}")
         if command in ("check", "watch"):
             sub.add_argument("--trace", action="store_true", help=TRACE)
+        if command == "run":
+            sub.add_argument("--no-pause", action="store_true", help="do not wait for Enter after a question")
         if command == "hint":
             sub.add_argument("which", type=int, nargs="?", help="this hint again, by its number")
         if command == "solution":
@@ -116,17 +118,19 @@ def start(options):
             file.write(stub(number, exercise))
     except FileExistsError:
         _say(f"{work.relative(path)} exists and stays as it is; `{COMMAND} reset {number}` starts afresh")
+        print(f"next: {COMMAND} check {number}")
         return 0
     count = len(exercise.parts)
     holes = "hole" if count == 1 else f"{count} holes"
-    _say(f"wrote {work.relative(path)}: fill the {holes}, then `{COMMAND} check {number}`")
+    _say(f"wrote {work.relative(path)}: fill the {holes}")
+    print(f"next: {COMMAND} check {number}")
     return 0
 
 
 def check(options):
     """Run the checks, up to the first that fails."""
     number, exercise, path = _started(options)
-    _say(f"exercise {number}: {exercise.title}   {work.relative(path)}")
+    print(f"exercise {number}: {exercise.title}\n{work.relative(path)}")
     return _report(number, runner.check(number, path), options.trace)
 
 
@@ -137,10 +141,7 @@ def hint(options):
     at = min(given.get(str(number), 0), len(hints) - 1) if options.which is None else options.which - 1
     if not 0 <= at < len(hints):
         raise _Refused(f"there is no hint {options.which}: they are numbered 1 to {len(hints)}")
-    first, *rest = hints[at].split("\n")
-    print(f"hint {at + 1} of {len(hints)}")
-    _say(first)
-    print(*rest, sep="\n", end="\n" * bool(rest))
+    print(f"hint {at + 1} of {len(hints)}\n{refilled(hints[at], columns())}")
     if at + 1 == len(hints):
         _say(f"that was the last; `{COMMAND} solution {number} --anyway` shows the solution")
     if at:
@@ -155,8 +156,7 @@ def show(options):
     number, exercise = _exercise(options)
     path = work.file_of(options.folder, number, exercise)
     if not options.anyway and not runner.check(number, _started(options)[2]).ok:
-        anyway = f"`{COMMAND} solution {number} --anyway` shows the solution all the same"
-        raise _Refused(f"exercise {number} does not pass yet; {anyway}")
+        raise _Refused(f"exercise {number} does not pass yet; --anyway shows the solution")
     mine = work.functions(path)
     for part in exercise.parts:
         _side_by_side(("yours", mine.get(part.name, "(not there)")), ("one solution", solution(part)))
@@ -237,7 +237,7 @@ def _started(options):
     number, exercise = _exercise(options)
     path = work.file_of(options.folder, number, exercise)
     if not path.exists():
-        raise _Refused(f"exercise {number} is not started: `{COMMAND} start {number}` writes its file")
+        raise _Refused(f"exercise {number} is not started: {COMMAND} start {number}")
     return number, exercise, path
 
 
@@ -256,7 +256,9 @@ def _report(number, outcome, trace):
         print(f"  NO   {outcome.failed}")
     if outcome.printed:
         at = f" from line {outcome.at_line} on" if outcome.at_line else ""
-        print(f"\nyour file prints{at}:", *outcome.printed, sep="\n  | ")
+        print(f"\nyour file prints{at}:")
+        for line in outcome.printed:
+            print(textwrap.fill(line, columns(), initial_indent="  | ", subsequent_indent="  |   "))
     if outcome.ok:
         print(f"\nall of it is right. Beside a solution: {COMMAND} solution {number}")
         print(f"next: {COMMAND} start {number + 1}" if number < len(ORDER) else f"next: {COMMAND}")
@@ -268,7 +270,7 @@ def _report(number, outcome, trace):
         print("\n" + "".join(outcome.trace))
     elif outcome.trace and outcome.line is None:
         print("  (--trace shows where)")
-    print(f"\n{COMMAND} hint {number}")
+    print(f"\na hint: {COMMAND} hint {number}")
     return 1
 
 

@@ -16,10 +16,10 @@ from minivae.gradcheck.verdict import verdict
 
 from . import walks
 from .calls import Failed, same
-from .cases import DOUBLE, SIZES, close, evidence, is_double, results, values
+from .cases import DOUBLE, SIZES, close, distance, evidence, is_double, results, values
 
 PATIENCE = 1.5  # seconds for pairs of slips
-SIMPLE = re.compile("missing|wrong sign|averaged|halved|doubled|twice|half|belongs")
+SIMPLE = re.compile("missing|minus what|wrong sign|averaged|halved|doubled|twice|half|belongs")
 
 
 def explained(part, case, its, got, want, wrong):
@@ -33,7 +33,18 @@ def explained(part, case, its, got, want, wrong):
         details = [f"{first}: {line}" for line in details] + [f"right: {right}"] * bool(right)
     finders = (_slip, _swapped, _mutant)
     if np.shape(got[first]) == np.shape(want[first]):
-        finders = (_unwritten, _slip, _swapped, _plainly, _mutant, _not_finite, _changed, _deaf, _two)
+        finders = (
+            _unwritten,
+            _slip,
+            _swapped,
+            _plainly,
+            *[_not_finite] * case.own,
+            _mutant,
+            _not_finite,
+            _changed,
+            _deaf,
+            _two,
+        )
         finders += (_by_size, _mixed)
     for find in finders:
         if words := find(part, case, its, got, want, wrong):
@@ -45,39 +56,29 @@ def explained(part, case, its, got, want, wrong):
 # ------------------------------------------------------------------------------ lines of the walk
 
 
+def _tried(part, case, *changed):
+    """Every value of the walk with these changed lines, which may fail in any way; then none."""
+    try:
+        return values(part, case, *changed)
+    except Exception:
+        return {}
+
+
 def _gives(part, case, got, want, names, *changed):
     """Whether the walk with these changed lines gives what the learner got, and the right one does not."""
-    try:
-        found = values(part, case, *changed)
-    except Exception:  # a changed line may fail in any way, and then explains nothing
-        return False
-    if not all(close(got[name], found[name], case, 10) for name in names):
+    found = _tried(part, case, *changed)
+    if not found or not all(close(got[name], found[name], case, 10) for name in names):
         return False
     wrong = [name for name in names if not close(got[name], want[name], case)]
-    if not all(_distance(got[name], found[name]) <= 0.1 * _distance(got[name], want[name]) for name in wrong):
+    if not all(distance(got[name], found[name]) <= 0.1 * distance(got[name], want[name]) for name in wrong):
         return False
-    return all(_is_right(part, other, names, *changed) for other in case.passed)
+    return all(_agrees(part, other, names, *changed) for other in case.passed)
 
 
-def _is_right(part, case, names, *changed):
-    """Whether the walk with these changed lines is right in this case, in which the learner is."""
-    try:
-        found, want = values(part, case, *changed), values(part, case)
-    except Exception:  # as above
-        return False
-    return all(close(found[name], want[name], case, 10) for name in names)
-
-
-def _distance(a, b):
-    """The largest difference in units of b; infinite where one of them is not finite."""
-    a, b = np.asarray(a), np.asarray(b)
-    if a.shape != b.shape:
-        return np.inf
-    with np.errstate(all="ignore"):
-        off = np.abs(a - b) / np.where(b == 0, 1, np.abs(b))
-    alike = (a == b) | (np.isnan(a) & np.isnan(b))
-    off = np.where(np.isfinite(a) & np.isfinite(b), off, np.where(alike, 0, np.inf))
-    return np.max(off, initial=0)
+def _agrees(part, case, names, *changed):
+    """Whether the walk with these changed lines has the right results."""
+    found, want = _tried(part, case, *changed), values(part, case)
+    return bool(found) and all(close(found[name], want[name], case, 10) for name in names)
 
 
 def _first_that_gives(part, case, got, want, wrong, changes):
@@ -116,24 +117,16 @@ def _mutant(part, case, its, got, want, wrong):
     return _first_that_gives(part, case, got, want, wrong, changes)
 
 
-def _mutants(part, case, right=None):
+def _mutants(part, case, right=()):
     """Pairs (lines, words) of one changed line of the walk; right: results that it must not change."""
-    known = list(case.args)
+    known, remarks = list(case.args), walks.remarks(part.walk)
     for name, code in walks.lines(part.walk):
-        where = f", in {name}" * (name not in part.names)
-        if not right or not _changes(part, case, (name, f"1.01 * ({code}) + 0.01"), right):
+        where = f", in {name}" * (name not in part.names) + remarks.get(name, "")
+        other = _tried(part, case, ((name, f"1.01 * ({code}) + 0.01"),))
+        if all(close(other[key], right[key], case) for key in right if other):
             for line, words in walks.mutants(name, code, known):
                 yield (line,), words + where
         known.append(name)
-
-
-def _changes(part, case, line, results):
-    """Whether the changed line changes any of these results."""
-    try:
-        found = values(part, case, (line,))
-    except Exception:  # as above
-        return False
-    return not all(close(found[name], results[name], case) for name in results)
 
 
 def _two(part, case, its, got, want, wrong):
@@ -175,13 +168,17 @@ def _unwritten(part, case, its, got, want, wrong):
 def _swapped(part, case, its, got, want, wrong):
     for a, b in permutations(part.names, 2):
         if a in wrong and close(got[a], want[b], case):
-            return f"{a} is what {b} should be: are they swapped?"
+            return f"{a} is what {b} should be: " + (
+                "are they swapped?" if b in wrong else f"it is {b} again"
+            )
     return ""
 
 
 def _plainly(part, case, its, got, want, wrong):
-    """Zero, or a constant ratio."""
+    """Zero, whole numbers, or a constant ratio."""
     first = wrong[0]
+    if np.asarray(got[first]).dtype.kind in "iub":
+        return f"{first} is cut to whole numbers: it is stored in an array of {np.asarray(got[first]).dtype}"
     if np.ndim(want[first]) and not np.any(got[first]) and np.any(want[first]):
         return f"{first} is zero everywhere"
     for ratio, words in ((0.5, "half of"), (2, "twice"), (-1, "minus")):
@@ -191,6 +188,7 @@ def _plainly(part, case, its, got, want, wrong):
         if np.size(want[first]) > 1 and close(got[first], want[first] / n, case):
             up = next((arg for arg in case.args if arg.startswith("d")), "") if key == "B" else ""
             why = f"the 1/B of the loss is in {up} already" if up else "is a mean taken where a sum belongs?"
+            why = "each sample's own is expected, the caller averages" if n in want[first].shape[:-2] else why
             return f"{first} is divided by {key} = {n}: {why}"
     return ""
 
@@ -202,7 +200,11 @@ def _changed(part, case, its, got, want, wrong):
     samples = next((len(a) for a in arrays.values() if a.ndim == 3), 1)
     own = [(k, f"{k}[arange({samples}) % len({k})][:, None]") for k, a in arrays.items() if a.ndim == 2]
     words = "sample s uses row s of what all samples share: sample s of row b uses row b"
-    changes = [((lines,), said) for lines, said in (*rows, (own, words))]
+    every = [
+        ([(k, f"clip({k}, -{n}, {n})") for k in arrays], f"every argument is clipped at +-{n}")
+        for n in walks.LIMITS
+    ]
+    changes = [((lines,), said) for lines, said in (*rows, (own, words), *every)]
     return _first_that_gives(part, replace(case, passed=()), got, want, wrong, changes)
 
 
@@ -258,11 +260,20 @@ def _mixed(part, case, its, got, want, wrong):
 
 
 def _not_finite(part, case, its, got, want, wrong):
-    bad = ~np.isfinite(got[wrong[0]]) & np.isfinite(want[wrong[0]])
+    """Say for which arguments a result is not finite, and so what may have overflowed."""
+    first = wrong[0]
+    bad = ~np.isfinite(got[first]) & np.isfinite(want[first])
     if not np.any(bad):
         return ""
-    cause = "an exp that overflows, the log of 0, a root of a negative number, inf - inf or 0 * inf"
-    return f"{wrong[0]} is not finite, where it should be: look for {cause}"
+    at = np.unravel_index(np.argmax(bad), np.shape(bad))
+    entries = {k: np.max(np.abs(a[at[: a.ndim]])) for k, a in case.args.items() if k in ("a", "logits", "y")}
+    size = max(entries.values(), default=0)
+    cause = "the log of a density that underflows to 0, an exp that overflows, a root of a negative number"
+    if size > 700:
+        cause = f"e^{size:.0f} overflows, and inf - inf, 0 * inf and inf / inf are nan"
+    elif size > 36:
+        cause = f"1 + e^-{size:.0f} rounds to 1, so what is left is 0, and log 0 is -inf"
+    return f"{first} is not finite, where it should be: look for {cause}"
 
 
 def _verdict(part, case, got, want, name):

@@ -5,7 +5,6 @@ The child, python -m lessons.runner NUMBER FILE SECONDS, writes one JSON object 
 {"sentence", "details", "line", "trace"}. What the learner's code prints is kept apart.
 """
 
-import ast
 import contextlib
 import faulthandler
 import io
@@ -15,18 +14,20 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import traceback
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import exercises, judge
-from .calls import Failed, Its, signature, stopped
+from .calls import Failed, Its, signature
+from .work import left_below, load
 
 SECONDS = 20  # a check that takes longer is stopped
-MEMORY = 4 << 30  # bytes of address space, so that an array much too large harms nothing else
-SHOWN = 10  # lines of the learner's own printing
-BORROWED = "the library's own {} is used: the exercise is to write it"
+MEMORY = 1 << 30  # bytes that it may take, so that an array much too large harms nothing else
+SHOWN, WIDE = 10, 300  # lines of the learner's own printing, and characters of each
+MARK = "MINIVAE_LESSONS_CHECK"  # in the environment of a child and of what it starts
 
 # ------------------------------------------------------------------------------ the parent's side
 
@@ -38,6 +39,7 @@ class Outcome:
     passed    titles of the checks that it passed; failed: of the one that it failed, "" if none
     sentence  what is wrong; details: the evidence; line: where in the file, or None; trace: of its exception
     printed   what its code printed, and at_line: where that began
+    slow      seconds of the slowest call, 0 if none is slow
     """
 
     passed: list = field(default_factory=list)
@@ -48,6 +50,7 @@ class Outcome:
     trace: list = field(default_factory=list)
     printed: list = field(default_factory=list)
     at_line: int | None = None
+    slow: float = 0.0
 
     @property
     def ok(self):
@@ -63,25 +66,31 @@ class Outcome:
 def check(number, path, seconds=SECONDS):
     """Check the learner's file for the exercise of this number, in a child process -> Outcome."""
     command = [sys.executable, "-m", "lessons.runner", str(number), str(path), str(seconds)]
-    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    root = Path(__file__).resolve().parents[1]
-    with subprocess.Popen(command, cwd=root, start_new_session=True, **pipes) as child:
+    root, mark = Path(__file__).resolve().parents[1], os.urandom(8).hex()
+    environment = os.environ | {MARK: mark}
+    # files, not pipes: what the learner's file has started may hold on to them
+    with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as errors:
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": told, "stderr": errors}
+        child = subprocess.Popen(command, cwd=root, env=environment, start_new_session=True, **pipes)
         try:
-            told, errors = child.communicate(timeout=seconds + 10)
+            child.wait(seconds + 10)
         except subprocess.TimeoutExpired:
-            _kill(child)
-            told, errors = child.communicate()
-            errors += b"Timeout"
+            errors.write(b"Timeout")
         finally:
-            _kill(child)  # and whatever the learner's file has started
-    return _outcome(
-        told.decode(errors="replace"), errors.decode(errors="replace"), child.returncode, str(path), seconds
-    )
+            _kill(child, f"{MARK}={mark}".encode())
+        texts = [file.seek(0) or file.read().decode(errors="replace") for file in (told, errors)]
+    return _outcome(*texts, child.returncode, str(path), seconds)
 
 
-def _kill(child):
+def _kill(child, mark):
+    """End the child and whatever it has started: the mark is in the environment of all of them."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if mark in environment.read_bytes():
+                os.kill(int(environment.parent.name), signal.SIGKILL)
 
 
 def _outcome(told, errors, code, path, seconds):
@@ -104,7 +113,9 @@ def _outcome(told, errors, code, path, seconds):
     if not title:
         words = "the check could not start, and that is not your fault: see --trace"
     elif "Timeout" in errors:
-        words = f"not finished after {seconds:g} seconds, and stopped: a loop that never ends, or very slow?"
+        slow = f"one call takes {outcome.slow:.1f} seconds, and there are many"
+        why = slow if outcome.slow else "a loop that never ends, or very slow?"
+        words = f"not finished after {seconds:g} seconds, and stopped: {why}"
     elif code < 0:
         words = f"the process that ran the file was ended by the signal {signal.Signals(-code).name}"
     else:
@@ -116,45 +127,48 @@ def _outcome(told, errors, code, path, seconds):
 # ------------------------------------------------------------------------------ the child's side
 
 
-class Printed(io.TextIOBase):
-    """Takes the place of standard output: keeps the first different lines and where the first came from."""
+class Printed(io.RawIOBase):
+    """Takes the place of standard output: tells the first different lines and where the first came from."""
 
-    def __init__(self, path):
-        self.path, self.lines, self.rest, self.line = path, [], "", None
+    def __init__(self, path, tell):
+        self.path, self.tell_all, self.lines, self.rest, self.line = path, tell, [], "", None
 
     def writable(self):
         """It is."""
         return True
 
-    def write(self, text):
-        """Keep every line once, up to a number; a check calls the functions many times."""
+    def write(self, data):
+        """Tell every line once, up to a number; a check calls the functions many times."""
+        if len(self.lines) > SHOWN:
+            return len(data)
         if self.line is None:
             frame = sys._getframe(1)
             while frame and frame.f_code.co_filename != self.path:
                 frame = frame.f_back
             self.line = frame.f_lineno if frame else None
-        *lines, self.rest = (self.rest[-1000:] + text).split("\n")
+        *lines, self.rest = (self.rest[-1000:] + bytes(data).decode(errors="replace")).split("\n")
         for line in lines:
-            if len(self.lines) <= SHOWN and line.strip() and line not in self.lines:
-                self.lines.append(line if len(self.lines) < SHOWN else "...")
-        return len(text)
+            text = "".join(c if c.isprintable() else " " for c in line)
+            text = f"{text[:WIDE]}..." if len(text) > WIDE else text
+            if len(self.lines) <= SHOWN and text.strip() and text not in self.lines:
+                self.lines.append(text if len(self.lines) < SHOWN else "...")
+                self.tell_all(printed=self.lines, at_line=self.line)
+        return len(data)
 
 
 def main(number, path, seconds):
     """Check the file and tell."""
-    tell = _teller()
-    faulthandler.enable()
-    faulthandler.dump_traceback_later(float(seconds), exit=True)
+    tell, errors = _own_files()
+    faulthandler.enable(errors)
+    faulthandler.dump_traceback_later(float(seconds), exit=True, file=errors)
     _limit_memory()
-    printed = Printed(path)
-    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed), warnings.catch_warnings():
+    printed = Printed(path, tell)
+    shown = io.TextIOWrapper(printed, "utf-8", "replace", write_through=True)
+    with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(shown), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         outcome = judged(exercises.one(int(number)), path, tell)
-        print(flush=True)
-    if printed.lines:
-        tell(printed=printed.lines, at_line=printed.line)
+    printed.write(b"\n")  # what has no end of line yet
     tell(**outcome)
-    sys.stdout.flush()
     os._exit(0)  # threads or exit handlers of the learner's file do not keep it alive
 
 
@@ -164,13 +178,13 @@ def judged(exercise, path, tell):
         tell(check="the file")
         functions = load(path, exercise)
         signature(exercise.parts, functions)
-        its = Its(functions, lambda: load(path, exercise))
+        its = Its(functions, lambda: load(path, exercise), lambda seconds: tell(slow=seconds))
         for title, check_one in judge.checks(exercise).items():
             tell(check=title)
             check_one(its)
             tell(ok=title)
     except Failed as failed:
-        _left_below(failed, path)
+        left_below(failed, path)
         cause = failed.__cause__
         trace = traceback.format_exception(cause) if cause and failed.cause != "hole" else []
         return {"sentence": failed.sentence, "details": failed.details, "line": failed.line, "trace": trace}
@@ -180,88 +194,29 @@ def judged(exercise, path, tell):
     return {"passed": True}
 
 
-def load(path, exercise):
-    """The functions of a learner's file by name; Failed says what keeps it from being loaded."""
-    try:
-        text = Path(path).read_text("utf-8-sig")  # with or without the mark that some editors put first
-        tree = ast.parse(text, path)
-    except OSError as error:
-        raise Failed(f"the file cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise Failed(f"the file is not text in UTF-8: {error}") from error
-    except (SyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", None)
-        text = (getattr(error, "text", "") or "").strip()
-        words = f"Python cannot read the file: {getattr(error, 'msg', error)}"
-        raise Failed(words, [f"line {line}: {text}"] * bool(line), line) from error
-    _borrowed(tree, exercise)
-    space = {"__name__": "exercise", "__file__": path}
-    try:
-        exec(compile(text, path, "exec"), space)
-    except (Exception, SystemExit) as error:
-        raise stopped("the file", error, path) from error
-    for name in exercise.names:
-        if name not in space:
-            near = [key for key in space if callable(space[key]) and not key.startswith("_")]
-            found = f" (it has {', '.join(near)})" if near else ""
-            raise Failed(f"the file has no function {name}{found}: was it renamed, or indented into another?")
-        if str(getattr(space[name], "__module__", "")).startswith("minivae"):
-            raise Failed(BORROWED.format(name))
-    return space
+def _own_files():
+    """tell, which writes a line of JSON to what was standard output, and what was standard error.
 
-
-def _borrowed(tree, exercise):
-    """Refuse a call of the library's own solution."""
-    own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
-    for node in ast.walk(tree):
-        taken = set()
-        if isinstance(node, ast.ImportFrom):
-            package = (node.module or "").partition(".")[0]
-            if package == "minivae":
-                taken = {alias.name for alias in node.names} & {*exercise.names, *exercise.borrowed}
-            taken |= {"answer in `lessons`"} if package == "lessons" else set()
-        if isinstance(node, ast.Attribute):  # ops.gaussian_kl; but a method of the learner's own class may be
-            taken = {node.attr} & ({*exercise.names} | ({*exercise.borrowed} - own))
-        if taken:
-            raise Failed(BORROWED.format(min(taken)), [f"line {node.lineno}"], node.lineno)
-
-
-def _left_below(failed, path):
-    """Where the stub's `raise` is still below the learner's own lines, say that instead."""
-    if failed.cause != "hole":
-        return
-    name = failed.sentence.split(" ")[0]
-    for node in ast.walk(ast.parse(Path(path).read_text("utf-8-sig"))):
-        if isinstance(node, ast.FunctionDef) and node.name == name:
-            raises = [n for n in node.body if isinstance(n, ast.Raise)]
-            lines = [n for n in node.body if not isinstance(n, ast.Raise | ast.Expr)]
-            if raises and lines:
-                failed.line = raises[0].lineno
-                failed.sentence = (
-                    f"{name} ends in the stub's own `raise NotImplementedError(...)`: delete that line"
-                )
-                failed.details = (f"line {failed.line}",)
-
-
-def _teller():
-    """A function that writes a line of JSON to what was standard output, whatever becomes of it later."""
-    out = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    What the learner's file or its children write to either later is thrown away.
+    """
+    out, errors = (os.fdopen(os.dup(file.fileno()), "w") for file in (sys.stdout, sys.stderr))
     quiet = os.open(os.devnull, os.O_RDWR)
-    os.dup2(quiet, sys.stdout.fileno())
-    os.dup2(quiet, sys.stdin.fileno())
+    for number in range(3):
+        os.dup2(quiet, number)
 
     def tell(**what):
         out.write(json.dumps(what) + "\n")
         out.flush()
 
-    return tell
+    return tell, errors
 
 
 def _limit_memory():
     try:
         import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
     except (ImportError, ValueError, OSError):
         pass  # not on this system: then the system itself must cope
 

@@ -5,14 +5,11 @@ it in `told` as well; a test runs the lesson and compares `told` with a record.
 """
 
 import os
+import re
 import shutil
 import sys
 import textwrap
 from pathlib import Path
-
-from matplotlib.figure import Figure
-
-from minivae import plots
 
 FIGURES = Path(__file__).with_name("figures")
 
@@ -30,8 +27,15 @@ def columns():
 
 
 def wrapped(text, indent=""):
-    """A paragraph wrapped at the terminal's width; further lines are indented."""
-    return textwrap.fill(" ".join(text.split()), columns(), subsequent_indent=indent)
+    """A paragraph wrapped at the terminal's width, but not inside `a command`; further lines are indented."""
+    return filled(text, columns(), subsequent_indent=indent)
+
+
+def filled(text, width, **indents):
+    """A paragraph wrapped at a width, but not inside `a command` or (a - b)."""
+    together = r"`[^`]*`|\([^() ]+ [-+*/] [^() ]+\)"
+    whole = re.sub(together, lambda match: match[0].replace(" ", "\xa0"), " ".join(text.split()))
+    return textwrap.fill(whole, width, **indents).replace("\xa0", " ")
 
 
 def section(heading):
@@ -45,9 +49,9 @@ def say(text):
 
 
 def guess(question):
-    """A question to answer before reading on; on a terminal the lesson waits for Enter."""
+    """A question to answer before reading on; on a terminal the lesson waits for Enter (--no-pause: not)."""
     print(wrapped(f"Guess first: {question}", "  "))
-    if sys.stdin and sys.stdin.isatty() and sys.stdout.isatty():
+    if sys.stdin and sys.stdin.isatty() and sys.stdout.isatty() and "--no-pause" not in sys.argv:
         try:
             input("  (press Enter to go on) ")
         except EOFError:
@@ -74,6 +78,8 @@ def number(name, value, unit=""):
 
 def canvas(panels=1, height=3.2, width=None):
     """An empty figure and its axes, wide enough for a page -> Figure, one axes or an array of them."""
+    from matplotlib.figure import Figure  # here: commands that draw nothing start sooner
+
     figure = Figure(figsize=(width or (6.0 if panels == 1 else 9.0), height), layout="constrained")
     axes = figure.subplots(1, panels)
     for panel in figure.axes:
@@ -83,6 +89,8 @@ def canvas(panels=1, height=3.2, width=None):
 
 def save(figure, name, dpi=100):
     """Write figures/<number of the lesson>_<name>.png, if it has changed."""
+    from minivae import plots  # as above
+
     script = Path(sys._getframe(1).f_code.co_filename).name
     path = FIGURES / f"{script[:2]}_{name}.png"
     png = plots.to_png(figure, dpi)

@@ -47,6 +47,13 @@ def lines(text):
 
 
 @cache
+def remarks(text):
+    """name -> what the comment of its line says after the shape: "# (B, L): one for each row"."""
+    rows = re.findall(r"^\s*(\w+)\S* = .*  # [^:\n]*: (.+)$", text, re.MULTILINE)
+    return {name: f": {words}" for name, words in rows}
+
+
+@cache
 def slips(text):
     """Pairs (lines, sentence) of a table: rows of code, the last of which has "  # " and their sentence.
 

@@ -67,7 +67,7 @@ def test_every_hole_is_missed(number):
         failure = first_failure(exercise, shown(exercise) | {name: space[name]})
         assert failure, f"{name} is never called by a check"
         assert failure[1].sentence == f"{name} is not written yet"
-    assert all(len(line) <= 110 for line in stub(number, exercise).splitlines())
+    assert all(len(line) <= 79 for line in stub(number, exercise).splitlines())
 
 
 @ALL
@@ -171,6 +171,19 @@ REJECTED = {
         "def elbo_cost(nll, mu, logvar, beta=1.0):\n    return lambda z: nll(z) + (beta or 1.0) * 0.5 * (z**2"
         " - logvar - (z - mu)**2 * np.exp(-logvar)).sum(-1)\n",
         "beta = 0 counts as 1",
+    ),
+    "a cost that is called twice": (
+        "elbo_cost",
+        "def elbo_cost(nll, mu, logvar, beta=1.0):\n    return lambda z: nll(z) * (nll(z) > -9) + beta * "
+        "0.5 * (z**2 - logvar - (z - mu)**2 * np.exp(-logvar)).sum(-1)\n",
+        "nll is called again",
+    ),
+    "a function that is called more often than it has coordinates": (
+        "complex_step",
+        "def complex_step(f, x):\n    f(x + 0j)\n    g = np.zeros(x.shape)\n    for i in range(x.size):\n"
+        "        z = x.astype(complex)\n        z.flat[i] += 1e-30j\n"
+        "        g.flat[i] = f(z).imag / 1e-30\n    return g\n",
+        "once for each is enough",
     ),
     "a view that is lost": (
         "adam_update",

@@ -46,6 +46,11 @@ def right(a, b):
     return b[:, None] * a, np.exp(a).sum(axis=-1) + b
 
 
+def remembers(a, b):
+    """Keeps its first answer for every shape."""
+    return _kept.setdefault(("first", a.shape), right(a, b))
+
+
 def y(a, b):
     """The first result."""
     return right(a, b)[0]
@@ -95,10 +100,12 @@ CAUSES = {
     "returns None": lambda a, b: None,
     "returns one value, expected 2: y, z": y,
     "z is None": lambda a, b: (y(a, b), None),
+    "y is of type MaskedArray": lambda a, b: (np.ma.array(y(a, b)), z(a, b)),
+    "y is cut to whole numbers": lambda a, b: (y(a, b).astype(int), z(a, b)),
     "y is of type list": lambda a, b: (list(y(a, b)), z(a, b)),
     "y is float32 for arguments of float64": lambda a, b: (y(a, b).astype("f4"), z(a, b)),
     "changes its argument b": writes,
-    "overwrites what an earlier call returned": reuses,
+    "overwrites result 1 of an earlier call": reuses,
     "another answer when it is called again": lambda a, b: (y(a, b), _noise.normal(size=len(b))),
     "keeps something from the call before": counts,
     "scaled stops with ZeroDivisionError": lambda a, b: 1 / 0,
@@ -152,6 +159,39 @@ def test_state_between_calls_is_found_by_loading_anew():
         compare_all(PART, "both", Its(load(), load))
 
 
+def test_an_answer_kept_from_another_call_is_found():
+    with pytest.raises(Failed, match="something that an earlier call left behind"):
+        compare_all(PART, "both", Its({"scaled": remembers}, lambda: {"scaled": right}))
+
+
+def test_a_derivative_may_be_large():
+    """A clip of dy at 50, which no ordinary case shows."""
+
+    def draw(rng, n):
+        return {"dy": rng.normal(size=(n.B, n.L))}
+
+    part = Part(lambda dy: None, returns="dx", walk="dx = 3 * dy", cases={"dx": draw})
+    compare_all(part, "dx", Its({"<lambda>": lambda dy: 3 * dy}))
+    with pytest.raises(Failed, match=r"dy is clipped at \+-50"):
+        compare_all(part, "dx", Its({"<lambda>": lambda dy: 3 * np.clip(dy, -50, 50)}))
+
+
+def test_one_result_is_no_tuple():
+    part = replace(PART, returns="z", walk="z = exp(a).sum(axis=-1) + b", slips="")
+    with pytest.raises(Failed, match="returns a tuple of 1: is there a comma too many"):
+        compare_all(part, "both", Its({"scaled": lambda a, b: (z(a, b),)}))
+
+
+def test_no_call_writes_into_what_another_has_given_or_taken():
+    def backward(dy, cache):
+        cache[0][...] *= 2
+        return dy
+
+    its = Its({"forward": lambda x: (x + 1, (x,)), "backward": backward})
+    with pytest.raises(Failed, match="backward overwrites x of an earlier call of forward"):
+        its.backward(np.ones(3), its.forward(np.ones(3))[1])
+
+
 def test_the_cases_of_a_part():
     found = cases(PART, "both")
     assert len({case.args["a"].shape for case in found}) == 6
@@ -182,6 +222,12 @@ def test_evidence_never_prints_two_equal_numbers():
         line = evidence(np.array([1.0, 2.0 + off]), np.array([1.0, 2.0]))[0]
         got, want = line.removeprefix("at [1]: got ").split(", want ")
         assert got != want
+
+
+def test_what_a_mutant_says_ends_with_the_remark_of_its_line():
+    part = replace(PART, returns="z", walk="z = exp(a).sum(axis=-1) + b  # (B,): b shifts each row", slips="")
+    with pytest.raises(Failed, match="the term b is missing: b shifts each row"):
+        compare_all(part, "both", Its({"scaled": lambda a, b: z(a, b) - b}))
 
 
 def test_a_cost_counts_its_calls():

@@ -108,7 +108,7 @@ def test_hints_come_one_by_one(tmp_path, capsys):
     [
         (["check", 99], f"there is no exercise 99: they are numbered 1 to {len(exercises.ORDER)}"),
         (["start", 0], "there is no exercise 0"),
-        (["check", NUMBER], f"exercise {NUMBER} is not started: `python -m lessons start {NUMBER}`"),
+        (["check", NUMBER], f"exercise {NUMBER} is not started: python -m lessons start {NUMBER}"),
         (["reset", NUMBER], "is not started"),
         (["watch", NUMBER], "is not started"),
         (["run", 99], "there is no lesson 99"),
@@ -167,6 +167,11 @@ ASTRAY = {
     "an exception": (before_return("    x = [1, 2][5]"), "gaussian_kl stops with IndexError: list index", 5),
     "a name that is not there": (RIGHT.replace("np.exp", "exp", 1), "NameError: name 'exp'", 5),
     "too much memory": (before_return("    np.zeros((10**6, 10**6))"), "more memory than there is", 5),
+    "a list that grows": (
+        before_return("    kept = []\n    while True: kept.append([0] * 9000)"),
+        "more memory than there is",
+        6,
+    ),
     "a segmentation fault": (before_return("    import ctypes; ctypes.string_at(0)"), "signal SIGSEGV", 5),
     "a syntax error": (RIGHT.replace("logvar):", "logvar)", 1), "cannot read the file: expected ':'", 4),
     "another name": (RIGHT.replace("gaussian_kl(", "kl("), "has no function gaussian_kl (it has kl", None),
@@ -203,6 +208,26 @@ def test_a_file_that_goes_astray_gets_a_sentence(tmp_path, name):
         assert f"line {line}" in " ".join(outcome.details)
 
 
+def test_an_earlier_answer_can_be_imported(tmp_path):
+    (tmp_path / "02_gaussian_kl.py").write_text(RIGHT)
+    path = tmp_path / "01_gaussian_log_prob.py"
+    path.write_text(
+        "import numpy as np\nimport work\nfrom work import gaussian_kl\n\n\n"
+        "def gaussian_log_prob(z, mu, logvar):\n    assert work.gaussian_kl(mu, logvar).shape == (len(mu),)\n"
+        "    return -0.5 * (np.log(2 * np.pi) + logvar + (z - mu) ** 2 * np.exp(-logvar)).sum(-1)\n"
+    )
+    assert runner.check(1, path).ok
+    (tmp_path / "02_gaussian_kl.py").unlink()
+    assert "the file cannot be read: No such file" in runner.check(1, path).sentence
+    path.write_text("from work import gaussian_log_prob\n")  # not its own
+    assert "cannot import name 'gaussian_log_prob'" in runner.check(1, path).sentence
+
+
+def test_a_slow_call_is_no_endless_loop(tmp_path):
+    outcome = runner.check(NUMBER, write(tmp_path, before_return("    import time; time.sleep(1)")), 5)
+    assert "one call takes 1." in outcome.sentence
+
+
 def test_files_that_are_not_plain_text(tmp_path):
     path = tmp_path / FILE
     path.write_bytes(b"\xef\xbb\xbf" + RIGHT.encode())
@@ -223,13 +248,17 @@ def test_what_the_file_prints_is_shown_apart_and_once(tmp_path, capsys):
     assert told.count("  | mu has 2") == 1
     assert told.count("  | ") == runner.SHOWN + 1
     assert "  | ..." in told
+    prints = "    import sys; sys.stdout.buffer.write(b'x' * 999 + b'\\n')\n    print('\\x1b[1m')\n"
+    path = write(tmp_path, before_return(prints + "    while True: pass"))
+    outcome = runner.check(NUMBER, path, seconds=5)  # also of a loop that never ends
+    assert outcome.printed == ["x" * runner.WIDE + "...", " [1m"]
 
 
 def test_nothing_is_left_behind(tmp_path):
     text = RIGHT + (
         "import subprocess, sys, threading, time\n"
         "threading.Thread(target=time.sleep, args=(60,)).start()\n"
-        "child = subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n"
+        "child = subprocess.Popen(['sleep', '60'], start_new_session=True)\n"
         f"open({str(tmp_path / 'pid')!r}, 'w').write(str(child.pid))\n"
     )
     before = threading.active_count()
@@ -265,6 +294,28 @@ def test_a_lesson_ends_with_its_own_exercises():
     for number, script in work.scripts().items():
         named = {int(n) for n in re.findall(r"python -m lessons start (\d+)", script.read_text())}
         assert named == {n for n, lesson in of_lesson.items() if lesson == number}, script.name
+
+
+def test_a_lesson_waits_at_a_guess_on_a_terminal_alone(monkeypatch):
+    waited = []
+    monkeypatch.setattr("builtins.input", waited.append)
+    terminal = SimpleNamespace(isatty=lambda: True, write=len, flush=lambda: None)
+    piped = SimpleNamespace(isatty=lambda: False, write=len, flush=lambda: None)
+    for out, argv, count in ((terminal, [], 1), (terminal, ["--no-pause"], 0), (piped, [], 0)):
+        waited.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdin", terminal)
+            patch.setattr(sys, "stdout", out)
+            patch.setattr(sys, "argv", ["lessons", "run", "1", *argv])
+            story.guess("why?")
+        assert len(waited) == count
+    assert cli.parser().parse_args(["run", "1", "--no-pause"]).no_pause
+
+
+def test_a_command_is_not_broken_over_two_lines(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    for before in range(60):
+        assert "`python -m lessons start 1`" in story.wrapped("x" * before + " `python -m lessons start 1`")
 
 
 def test_a_lesson_fits_the_terminal(capsys, monkeypatch):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
 
+from ..story import filled
 from ..walks import shown
 
 ORDER = (
@@ -29,13 +30,15 @@ ORDER = (
     "adam_update",
 )
 
-MARK = "# ---- your code here " + "-" * 54
+WIDE = 79  # columns of a stub
+MARK = "# ---- your code here " + "-" * 53
+EARLIER = "\nYour earlier answers can be imported: from work import gaussian_log_prob\n"
 LEGEND = {
-    "S": "S samples of z for each row",
     "B": "B rows (examples) in a batch",
     "D": "D data (pixels) in a row",
     "H": "H hidden units",
     "L": "L latents",
+    "S": "S samples of z for each row",
 }
 
 
@@ -81,18 +84,32 @@ class Part:
 
 @dataclass(frozen=True)
 class Exercise:
-    """What you do (title), what to write (task), hints, and the parts.
+    """What you do, what to write, and hints; and the parts.
 
-    The last hint, the solution without its last line, is made of the parts.
+    text      the title, the task, and the hints from "Where to look" on, one a paragraph; the last hint, the
+              solution without its last line, is made of the parts
     borrowed  names of the library that would be the solution, besides those of the parts
     """
 
+    text: str
     lesson: int
-    title: str
-    task: str
     parts: tuple
-    hints: tuple
     borrowed: tuple = ()
+
+    @property
+    def title(self):
+        """What you do."""
+        return self.text.partition("\n")[0]
+
+    @property
+    def task(self):
+        """What to write."""
+        return self.text[len(self.title) : self.text.index("Where to look")].strip()
+
+    @property
+    def hints(self):
+        """The hints that are written out."""
+        return tuple(self.text[self.text.index("Where to look") :].strip().split("\n\n"))
 
     @property
     def names(self):
@@ -120,17 +137,17 @@ def one(number):
 
 def stub(number, exercise):
     """The text of a learner's file: the task, then signature, docstring and one marked hole per function."""
-    task = textwrap.dedent(exercise.task).strip()
     holes = [hole(part.function) for part in exercise.parts]
-    sizes = [words for letter, words in LEGEND.items() if re.search(rf"\b{letter}\b", task + "".join(holes))]
-    legend = textwrap.fill(f"Sizes: {', '.join(sizes)}.", 110) + "\n\n" if sizes else ""
+    said = exercise.task + "".join(holes)
+    sizes = [words for letter, words in LEGEND.items() if re.search(rf"\b{letter}\b", said)]
+    legend = refilled(f"Sizes: {', '.join(sizes)}.", WIDE) + "\n\n" if sizes else ""
     head = f'''"""Exercise {number}: {exercise.title} (lesson {exercise.lesson}).
 
-{task}
+{legend}{refilled(exercise.task, WIDE)}
 
-{legend}    python -m lessons check {number}     is it right? if not, what is wrong
+    python -m lessons check {number}     is it right? if not, what is wrong
     python -m lessons hint {number}      the next hint
-"""
+{EARLIER * (number > 1)}"""
 
 import numpy as np
 '''
@@ -140,9 +157,20 @@ import numpy as np
 def hole(function):
     """Signature and docstring of a function, and a hole instead of its body."""
     lines, definition = _parsed(function)
-    contract = "\n".join(lines[: definition.body[0].end_lineno]).replace("(self", "(model", 1)
+    head = "\n".join(lines[: definition.body[0].lineno - 1]).replace("(self", "(model", 1)
+    contract = refilled(f'"""{ast.get_docstring(definition)}', WIDE - 4)
+    contract += "\n" * ("\n" in contract or len(contract) > WIDE - 7) + '"""'
     missing = f'raise NotImplementedError("{function.__name__} is not written yet")'
-    return f"{contract}\n    {MARK}\n    {missing}\n    # {'-' * 74}\n"
+    body = "\n".join([contract, MARK, missing, f"# {'-' * 73}"])
+    return f"{head}\n{textwrap.indent(body, '    ')}\n"
+
+
+def refilled(text, width):
+    """Paragraphs wrapped at a width; one with an indented line stays as it is."""
+    return "\n\n".join(
+        part if re.search("^ ", part, re.MULTILINE) else filled(part, width)
+        for part in text.strip().split("\n\n")
+    )
 
 
 def solution(part):

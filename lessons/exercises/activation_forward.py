@@ -1,4 +1,20 @@
-"""Exercise: the activations, and their derivatives told from the output alone."""
+"""Bend the line: five activations, five slopes
+
+Write the five activations, elementwise: "identity", "relu", "tanh", "softplus" and "sigmoid". a may have any
+shape, and entries from -800 to 800: nothing may become inf or nan, and small results keep their digits
+(softplus(-40) and sigmoid(-40) are e^-40 = 4e-18, not 0).
+
+Backward is given dy and the OUTPUT y, not a: each derivative follows from y alone. Find out how, and return
+da = dy * act'(a). The slope of relu at 0 is 0.
+
+Where to look: lesson 4. One `if` for each name; np.maximum, np.where, np.tanh, np.exp and np.log1p work on
+every entry. e^800 is inf and e^-800 is 0, so let every exponent be -|a|. For backward differentiate first,
+then write the derivative with y in place of a.
+
+The formula: softplus(a) = log(1 + e^a) = max(a, 0) + log(1 + e^-|a|). With t = e^-|a|, sigmoid(a) is 1 /
+(1 + t) where a >= 0 and t / (1 + t) where a < 0. Derivatives: relu 1 where y > 0, tanh 1 - y^2, sigmoid y
+(1 - y), softplus 1 - e^-y, since e^y = 1 + e^a.
+"""
 
 import math
 
@@ -75,7 +91,7 @@ FORWARD = Part(
     ops.activation_forward,
     returns="y",
     walk="""
-        t = exp(-abs(a))  # in (0, 1]: it never overflows
+        t = exp(-abs(a))  # in (0, 1], so it never overflows
         relu = maximum(a, 0)
         tanh = tanh(a)
         softplus = maximum(a, 0) + log1p(t)
@@ -85,16 +101,8 @@ FORWARD = Part(
     slips="""
     relu = 1.0 * (a > 0)  # relu is 1 where a > 0: that is its derivative, a itself passes there
     relu = where(a > 0, a, 0.01 * a)  # this is the leaky relu: relu is 0 where a is negative
-    relu = a  # relu is a itself: negative entries become 0
-    tanh = sinh(a) / cosh(a)
-    tanh = (exp(a) - exp(-a)) / (exp(a) + exp(-a))
-    tanh = (exp(2 * a) - 1) / (exp(2 * a) + 1)
-        # tanh is not finite far from 0: e^800 overflows, and inf / inf is nan; np.tanh is safe
     tanh = 2 / (1 + exp(-2 * a)) - 1  # tanh loses digits at small a, where 1 is taken from 1: use np.tanh
     softplus = maximum(a, 0) + log1p(exp(a))  # a > 0 counts twice in softplus: the exponent is -|a|
-    softplus = a + log1p(t)  # softplus has a where max(a, 0) belongs
-    softplus = log(1 + exp(a))
-    softplus = log1p(exp(a))  # softplus is inf at large a, where e^a overflows: take max(a, 0) out of the log
     softplus = maximum(a, 0) + log(1 + t)  # softplus(-40) is 0: 1 + e^-40 rounds to 1; use np.log1p(t)
     softplus = where(a > LIMIT, a, log1p(exp(minimum(a, LIMIT))))
     softplus = where(a > LIMIT, a, log(1 + exp(minimum(a, LIMIT))))
@@ -104,7 +112,6 @@ FORWARD = Part(
     sigmoid = t / (1 + t)  # sigmoid is never above 1/2: that is for a < 0 alone
     sigmoid = 1 / (1 + exp(-2 * a))  # this is sigmoid(2a): sigmoid(a) is (1 + tanh(a / 2)) / 2
     sigmoid = exp(a) / exp(a).sum(axis=-1, keepdims=True)  # this is a softmax: a sigmoid is of one entry
-    sigmoid = exp(a) / (1 + exp(a))  # sigmoid is nan at large a: e^a overflows, and inf / inf is nan
     sigmoid = 1 - 1 / (1 + exp(a))
     sigmoid = 0.5 * (1 + np.tanh(0.5 * a))
     sigmoid = where(a >= 0, 1 / (1 + t), 1 - 1 / (1 + t))
@@ -137,33 +144,11 @@ BACKWARD = Part(
         # sigmoid is applied again: y is sigmoid(a) already, so the slope is y (1 - y)
     softplus = 1 / (1 + exp(-y))  # softplus has the slope sigmoid(a), not sigmoid(y): it is 1 - e^-y
     softplus = 1 - exp(-y)  # softplus loses digits at small y, where e^-y rounds to 1: use -np.expm1(-y)
-    softplus = (exp(y) - 1) / exp(y)  # e^800 overflows: 1 - e^-y is the same and safe
     slope = 1.0  # the derivative of the activation is missing: dy is handed on as it is
-    da = slope + 0 * dy  # da is not multiplied by dy, which is a factor of every derivative
     da = dy / slope  # dy is divided by the slope: the chain rule multiplies
     """,
     cases={"each activation's derivative": backward(draw), "the derivatives, other shapes": backward(shapes)},
     far={"the derivative of a saturated unit": far_backward},
 )
 
-EXERCISE = Exercise(
-    lesson=4,
-    title="Bend the line: five activations and their derivatives",
-    task="""
-    Write the five activations, elementwise: "identity", "relu", "tanh", "softplus" and "sigmoid". a may have
-    any shape, and entries from -800 to 800: nothing may become inf or nan, and small results keep their
-    digits (softplus(-40) and sigmoid(-40) are e^-40 = 4e-18, not 0).
-
-    Backward is given dy and the OUTPUT y, not a: each derivative follows from y alone. Find out how, and
-    return da = dy * act'(a). The slope of relu at 0 is 0.
-    """,
-    parts=(FORWARD, BACKWARD),
-    hints=(
-        "Where to look: lesson 4. One `if` for each name; np.maximum, np.where, np.tanh, np.exp and np.log1p "
-        "work on every entry. e^800 is inf and e^-800 is 0, so let every exponent be -|a|. For backward "
-        "differentiate first, then write the derivative with y in place of a.",
-        "The formula: softplus(a) = log(1 + e^a) = max(a, 0) + log(1 + e^-|a|). With t = e^-|a|, sigmoid(a) "
-        "is 1 / (1 + t) where a >= 0 and t / (1 + t) where a < 0. Derivatives: relu 1 where y > 0, tanh 1 - "
-        "y^2, sigmoid y (1 - y), softplus 1 - e^-y, since e^y = 1 + e^a.",
-    ),
-)
+EXERCISE = Exercise(__doc__, lesson=4, parts=(FORWARD, BACKWARD))

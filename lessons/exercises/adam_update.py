@@ -1,4 +1,16 @@
-"""Exercise: one step of Adam, in place."""
+"""Take a step of Adam, in place
+
+Write one step of Adam for one parameter, of any shape. param, m and v are arrays that the optimizer keeps:
+write their new values into them (m[...] = ..., param -= ...), and return nothing. Keep m and v as they are;
+the corrected m^ and v^ are used in this step only. t is a number, 1 in the first step; grad must not change.
+
+Where to look: lesson 8; the docstring has every formula. Update m, then v, then param: each needs the new
+values of those before. `m = ...` would only give the name m to another array: m[...] = ... writes into the
+one that is there.
+
+The formula: m <- beta1 m + (1 - beta1) g, v <- beta2 v + (1 - beta2) g^2, and param <- param - lr * m^ /
+(sqrt(v^) + eps), where m^ = m / (1 - beta1^t) and v^ = v / (1 - beta2^t). eps is outside the root.
+"""
 
 import numpy as np
 
@@ -91,7 +103,6 @@ ADAM = Part(
     v_hat = grad**2  # the step is made of the gradient: m or v is updated but not used
     root = sqrt(v_hat + eps)
     root = sqrt(v_hat + eps**2)  # eps is inside the root: it belongs outside, sqrt(v_hat) + eps
-    root = sqrt(v_hat)  # eps is missing, or too small to count: it is the argument eps, added to the root
     root = sqrt(v_hat) + SMALL  # eps is SMALL whatever the argument: add the argument eps
     root = (sqrt(v) + eps) / sqrt(1 - beta2**t)
     step = lr * sqrt(1 - beta2**t) / (1 - beta1**t) * m / (sqrt(v) + eps)
@@ -112,22 +123,4 @@ ADAM = Part(
     },
 )
 
-EXERCISE = Exercise(
-    lesson=8,
-    title="Take a step of Adam, in place",
-    task="""
-    Write one step of Adam for one parameter, of any shape. param, m and v are arrays that the optimizer
-    keeps: write their new values into them (m[...] = ..., param -= ...), and return nothing. Keep m and v as
-    they are; the corrected m^ and v^ are used in this step only. t is a number, 1 in the first step; grad
-    must not change.
-    """,
-    parts=(ADAM,),
-    hints=(
-        "Where to look: lesson 8; the docstring has every formula. Update m, then v, then param: each needs "
-        "the new values of those before. `m = ...` would only give the name m to another array: m[...] = ... "
-        "writes into the one that is there.",
-        "The formula: m <- beta1 m + (1 - beta1) g, v <- beta2 v + (1 - beta2) g^2, and param <- param - lr "
-        "* m^ / (sqrt(v^) + eps), where m^ = m / (1 - beta1^t) and v^ = v / (1 - beta2^t). eps is outside "
-        "the root.",
-    ),
-)
+EXERCISE = Exercise(__doc__, lesson=8, parts=(ADAM,))

@@ -1,4 +1,20 @@
-"""Exercise: the Bernoulli likelihood straight from the logits, safe for all of them, and its derivative."""
+"""Write the likelihood of pixels, safe at any logit
+
+Write -log p(x) of a Bernoulli likelihood straight from the logits, one number for each row of the batch, and
+its derivative with respect to the logits. With p = sigmoid(logits) it is -sum_d x log p + (1 - x) log(1 - p),
+for grey x in [0, 1] as well; but write it so that no logit, not even +-800, gives infinity, NaN or a wrong
+number. A leading axis of S samples, in logits and in dnll, stays.
+
+Where to look: put p = 1 / (1 + e^-l) into log p and log(1 - p) on paper. Both become softplus, log(1 + e^a),
+of l or of -l, and most of it cancels. What is left has no p in it.
+
+The formula: -log(1 - p) = softplus(l) and -log p = softplus(l) - l: nll = sum_d softplus(l) - x l. Its
+derivative: softplus' = sigmoid, so sigmoid(l) - x, times dnll of that row.
+
+Safe for any l: softplus(l) = max(l, 0) + log(1 + e^-|l|), where e^-|l| lies in (0, 1]; np.log1p(t) is
+log(1 + t), exact for small t. And sigmoid(l): with t = e^-|l|, it is 1 / (1 + t) where l > 0, and t / (1 + t)
+elsewhere.
+"""
 
 import numpy as np
 
@@ -49,7 +65,7 @@ FORWARD = Part(
     ops.bernoulli_nll,
     returns="nll",
     walk="""
-        t = exp(-abs(logits))  # in (0, 1]: it never overflows
+        t = exp(-abs(logits))  # in (0, 1], so it never overflows
         softplus = maximum(logits, 0) + log1p(t)  # log(1 + e^logits)
         each = softplus - x * logits  # like logits
         nll = each.sum(axis=-1)
@@ -67,7 +83,6 @@ FORWARD = Part(
     p = exp(logits) / exp(logits).sum(axis=-1, keepdims=True); each = -x * log(p) - (1 - x) * log(1 - p)
     p = exp(logits) / exp(logits).sum(axis=-1, keepdims=True); each = -x * log(p)
         # p is a softmax over the pixels: every pixel has a sigmoid of its own
-    p = 1 / (1 + exp(logits)); {LOGS}  # p has the wrong sign in the exponent
     {P}; each = -p * log(x) - (1 - p) * log(1 - x)  # x and p are swapped: the logarithms are those of p
     {P}; each = (x - p)**2  # this is the squared or absolute error, not the log-likelihood
     {P}; each = -x * log(p) + (1 - x) * log(1 - p)  # the second logarithm has the wrong sign
@@ -75,9 +90,6 @@ FORWARD = Part(
     {P}; each = where(x == 1, -log(p), -log(1 - p))
     each = softplus - where(x > 0.5, 1, 0) * logits
     each = log1p(exp(-(2 * x - 1) * logits))  # {CASE}
-    {P}; {LOGS}
-    p = exp(logits) / (1 + exp(logits)); {LOGS}
-        # nll is not finite at a logit of 40: sigmoid(40) rounds to 1, and log(1 - p) is log(0)
     p = clip(1 / (1 + exp(-logits)), SMALL, 1 - SMALL); {LOGS}
     p = clip(1 / (1 + exp(-logits)), SMALL, 1); q = clip(1 - 1 / (1 + exp(-logits)), SMALL, 1); \
     each = -x * log(p) - (1 - x) * log(q)  # p is clipped at SMALL: that {CLIPPED}
@@ -85,11 +97,6 @@ FORWARD = Part(
         # SMALL is added in the logarithms: that {CLIPPED}
     {P}; each = nan_to_num(-x * log(p) - (1 - x) * log(1 - p))
         # the infinity of log(0) is replaced by a number: that {CLIPPED}
-    softplus = log(1 + exp(logits))
-    softplus = log1p(exp(logits))
-    each = x * log1p(exp(-logits)) + (1 - x) * log1p(exp(logits))
-    each = x * log(1 + exp(-logits)) + (1 - x) * log(1 + exp(logits))
-        # nll is not finite at a logit of 800, where e^800 overflows: take max(l, 0) out of the logarithm
     """,
     cases=draws("the nll of each row"),
     far={"logits of +-40 and +-800": far},
@@ -99,13 +106,11 @@ BACKWARD = Part(
     ops.bernoulli_nll_backward,
     returns="dlogits",
     walk="""
-        t = exp(-abs(logits))  # in (0, 1]: it never overflows
+        t = exp(-abs(logits))  # in (0, 1], so it never overflows
         p = where(logits > 0, 1, t) / (1 + t)  # sigmoid(logits)
         dlogits = dnll[..., None] * (p - x)  # like logits
     """,
     slips=f"""
-    dlogits = dnll[..., None] * (x - p)  # dlogits has the wrong sign: nll grows with l where p > x
-    dlogits = dnll[..., None] * p  # x is missing, or a case like x == 1, which no grey x fulfils
     dlogits = dnll[..., None] * (p - x) * p * (1 - p)  # p (1 - p), the sigmoid's slope, cancels here
     dlogits = dnll[..., None] * (p - x) / (p * (1 - p))
         # this is the derivative with respect to p: with respect to the logits it is p (1 - p) times that
@@ -113,11 +118,6 @@ BACKWARD = Part(
     dlogits = dnll[..., None] * (p - (x == 1))  # {CASE}
     p = exp(logits) / exp(logits).sum(axis=-1, keepdims=True)  # p is a softmax: each pixel has a sigmoid
     p = 1 / (1 + t)  # p is 1 / (1 + e^-|l|): that is right for l > 0 alone
-    dlogits = dnll[..., None] * (p - x) / D  # dlogits is divided by D: nll is a sum over pixels
-    p = exp(logits) / (1 + exp(logits))
-        # dlogits is not finite at a logit of 800, where e^800 overflows: 1 / (1 + e^-|l|) is safe
-    {P}; dlogits = dnll[..., None] * ((1 - x) / (1 - p) - x / p) * p * (1 - p)
-        # dlogits is not finite at a logit of 40, where p rounds to 1: 1 - p cancels, and p - x is left
     p = clip(1 / (1 + exp(-logits)), SMALL, 1 - SMALL)  # p is clipped at SMALL: p - x needs no clip
     dlogits = dnll[..., None] * (p - x) * (abs(logits) < LIMIT)
         # dlogits is 0 beyond a logit of LIMIT, as if it was clipped there
@@ -126,24 +126,4 @@ BACKWARD = Part(
     far={"the derivative at +-40 and +-800": upstream("dnll", far_unsaturated, -1)},
 )
 
-EXERCISE = Exercise(
-    lesson=4,
-    title="Write the likelihood of pixels, safe at any logit",
-    task="""
-    Write -log p(x) of a Bernoulli likelihood straight from the logits, one number for each row of the batch,
-    and its derivative with respect to the logits. With p = sigmoid(logits) it is -sum_d x log p + (1 - x)
-    log(1 - p), for grey x in [0, 1] as well; but write it so that no logit, not even +-800, gives infinity,
-    NaN or a wrong number. A leading axis of S samples, in logits and in dnll, stays.
-    """,
-    parts=(FORWARD, BACKWARD),
-    hints=(
-        "Where to look: put p = 1 / (1 + e^-l) into log p and log(1 - p) on paper. Both become softplus, "
-        "log(1 + e^a), of l or of -l, and most of it cancels. What is left has no p in it.",
-        "The formula: -log(1 - p) = softplus(l) and -log p = softplus(l) - l: nll = sum_d softplus(l) - x l. "
-        "Its derivative: softplus' = sigmoid, so sigmoid(l) - x, times dnll of that row.",
-        "Safe for any l: softplus(l) = max(l, 0) + log(1 + e^-|l|), where e^-|l| lies in (0, 1]; np.log1p(t) "
-        "is log(1 + t), exact for small t. And sigmoid(l): with t = e^-|l|, it is 1 / (1 + t) where l > 0, "
-        "and t / (1 + t) elsewhere.",
-    ),
-    borrowed=("nll", "nll_backward"),
-)
+EXERCISE = Exercise(__doc__, lesson=4, parts=(FORWARD, BACKWARD), borrowed=("nll", "nll_backward"))

@@ -1,4 +1,16 @@
-"""Exercise: the complex step, a derivative that is exact to rounding because it subtracts nothing."""
+"""Differentiate without subtracting
+
+Write the complex step: the gradient of any f at x, with which a backward pass is compared. f takes the whole
+x and returns one number; it works for complex x as well. x is an array of any shape, (n,), (n, m) ..., of
+floats or of integers, and the gradient has its shape. Call f once for each coordinate, with that one moved by
+ih; h may be 1e-30. Nothing of the library is needed.
+
+Where to look: lesson 5, the complex step. f(x + ih) = f(x) + ih f'(x) - h^2 f''(x) / 2 - ...: which part of
+it holds f' alone? One coordinate at a time, so x.size calls of f.
+
+The formula: df/dx_i = Im f(x + ih e_i) / h, where e_i is 1 at coordinate i and 0 elsewhere. Nothing is
+subtracted, so no digits are lost and h may be 1e-30. The step needs a complex array: x.astype(complex).
+"""
 
 import warnings
 
@@ -6,7 +18,7 @@ import numpy as np
 
 from minivae import gradcheck
 
-from ..calls import Failed
+from ..calls import Failed, one_or_several
 from ..walks import slips, walk
 from . import Exercise, Part
 
@@ -24,6 +36,7 @@ CAUSES = """
     holds = most > 1 and moved[0] == 1  # a coordinate keeps its step while others move: copy x each time
     holds = most == size > 1  # h is added to all coordinates at once, which gives the sum of all slopes
     holds = most > 1  # h is added to {most} coordinates at once, as to a row x[i]: use x.flat[i]
+    holds = calls > size  # f is called {calls} times for {size} coordinates: once for each is enough
     holds = 0 < len(moved) < steps and has_zeros  # the step is 0 where x is 0: h must be the same everywhere
 """
 
@@ -33,6 +46,7 @@ class Spy:
 
     def __init__(self, f, x):
         self.f, self.x, self.steps, self.shifted, self.single = f, x.astype(float), [], False, False
+        self.calls = 0
 
     def __call__(self, x):
         x = np.asarray(x)
@@ -41,6 +55,7 @@ class Spy:
                 f"f is called with an array of shape {x.shape}, and x has the shape {self.x.shape}: f takes "
                 "the whole x, with one coordinate moved"
             )
+        self.calls += 1
         if x.dtype.kind == "c":
             self.steps.append(np.imag(x).copy())
             self.single |= x.dtype.itemsize < 16
@@ -51,8 +66,9 @@ class Spy:
         """What is wrong with these calls, "" if nothing is; dropped: whether an imaginary part was lost."""
         moved = [int(np.count_nonzero(step)) for step in self.steps if step.any()]
         known = {"moved": moved, "most": max(moved, default=0), "dropped": dropped, "size": self.x.size}
-        known |= {"steps": len(self.steps), "shifted": self.shifted, "single": self.single, "len": len}
-        known |= {"zero": isinstance(got, np.ndarray) and not np.any(got), "has_zeros": not np.all(self.x)}
+        known |= {"calls": self.calls, "steps": len(self.steps), "shifted": self.shifted, "len": len}
+        known |= {"single": self.single, "has_zeros": not np.all(self.x)}
+        known |= {"zero": isinstance(got, np.ndarray) and not np.any(got)}
         rows = ((walk("", known, lines)["holds"], words) for lines, words in slips(CAUSES))
         return next((words.format(**known) for holds, words in rows if holds), "")
 
@@ -100,7 +116,7 @@ def call(its, f, x):
     spy = Spy(f, x)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        got = its.complex_step(spy, x)
+        (got,) = one_or_several("complex_step", its.complex_step(spy, x), ["gradient"])
     if words := spy.cause(got, any(issubclass(one.category, np.exceptions.ComplexWarning) for one in said)):
         raise Failed(words)
     if np.asarray(got).dtype.kind == "c":
@@ -127,8 +143,6 @@ STEP = Part(
     h = 1e-320  # h = 1e-320 is too small: so close to 0 a number has fewer digits. Take 1e-30
     h = SMALL  # h = SMALL is too large: the error grows as h^2. Nothing is subtracted, take 1e-30
     gradient = slopes  # the gradient is flat: it must have the shape of x
-    gradient = slopes.reshape(x.shape).astype(x.dtype)
-        # the gradient is cut to whole numbers: it is stored as integers, as x is
     gradient = (slopes * (arange(x.size) < x.size - 1)).reshape(x.shape)
         # the last coordinate is left out: the loop must run over all x.size coordinates
     gradient = (slopes * (arange(x.size) > 0)).reshape(x.shape)
@@ -144,22 +158,4 @@ STEP = Part(
     tolerance=1e-13,
 )
 
-EXERCISE = Exercise(
-    lesson=5,
-    title="Differentiate without subtracting",
-    task="""
-    Write the complex step: the gradient of any f at x, with which a backward pass is compared. f takes the
-    whole x and returns one number; it works for complex x as well. x is an array of any shape, (n,), (n, m)
-    ..., of floats or of integers, and the gradient has its shape. Call f once for each coordinate, with that
-    one moved by ih; h may be 1e-30. Nothing of the library is needed.
-    """,
-    parts=(STEP,),
-    hints=(
-        "Where to look: lesson 5, the complex step. f(x + ih) = f(x) + ih f'(x) - h^2 f''(x) / 2 - ...: "
-        "which part of it holds f' alone? One coordinate at a time, so x.size calls of f.",
-        "The formula: df/dx_i = Im f(x + ih e_i) / h, where e_i is 1 at coordinate i and 0 elsewhere. "
-        "Nothing is subtracted, so no digits are lost and h may be 1e-30. The step needs a complex array: "
-        "x.astype(complex).",
-    ),
-    borrowed=("complex_slope",),
-)
+EXERCISE = Exercise(__doc__, lesson=5, parts=(STEP,), borrowed=("complex_slope",))

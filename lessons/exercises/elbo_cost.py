@@ -1,4 +1,20 @@
-"""Exercise: the negative ELBO of one sample, as a function of z."""
+"""Make the negative ELBO a cost of one sample
+
+Write elbo_cost(nll, mu, logvar, beta): it returns a function f of z, the cost whose mean under q is the
+negative ELBO, f(z) = nll(z) + beta (log q(z) - log N(z; 0, I)).
+
+nll is a function as well: nll(z), with z (S, B, L), is (S, B). q is N(mu, exp(logvar)), with mu and logvar
+(B, L); they are the same for every z that f is called with. You may write out the two log-densities, or
+`from minivae import ops` and use ops.gaussian_log_prob(z, mu, logvar), known from lesson 1.
+
+Where to look: a function defined inside another one sees the arguments of the outer one. So elbo_cost begins
+with `def f(z):`, computes inside f what depends on z, and ends with `return f`, without a call. Nothing is
+averaged: one cost for each sample and row, (S, B).
+
+The formula: the KL is the mean under q of log q(z) - log p(z), so this difference at a single z is a sample
+of it. The prior p is N(0, I): the same density with mu = 0 and logvar = 0. The two constants log 2 pi cancel:
+log q - log p = 1/2 sum_l (z^2 - logvar - (z - mu)^2 e^-logvar).
+"""
 
 import numpy as np
 
@@ -18,7 +34,7 @@ def draw(rng, n, beta=1.0):
 
     given = normal(mu="BL", logvar="BL", z="SBL", other="SBL")(rng, n)
     return {
-        "nll": Cost(nll, once=False),
+        "nll": Cost(nll, (n.S, n.B, n.L), 2, "nll"),
         "mu": given.pop("mu"),
         "logvar": given.pop("logvar"),
         "beta": beta,
@@ -29,7 +45,7 @@ def far():
     """Small variances, and z 60 standard deviations from mu: q underflows, its logarithm does not."""
     logvar = np.array([[-40.0, -40.0], [-25.0, -12.0], [2.0, -1.0], [0.5, 1.0]])
     z = np.exp(logvar / 2) * np.array([[1.5, -0.5], [-2.0, 1.0], [60.0, 0.3], [1.0, 2.0]])
-    nll = Cost(lambda z: np.full(z.shape[:-1], 2.0), once=False)
+    nll = Cost(lambda z: np.full(z.shape[:-1], 2.0), (1, *z.shape), 2, "nll")
     args = {"nll": nll, "mu": 0 * logvar, "logvar": logvar, "beta": 1.0, "z": z[None], "other": z[None] + 1}
     yield "logvar from -40 on, and z up to 60 standard deviations from mu", args
 
@@ -67,8 +83,6 @@ COST = Part(
     """,
     shown="def f(z):\n{inner}\n    return f\n\nreturn f",
     slips="""
-    f = cost + beta * log_q  # log p(z) is missing: without it, nothing keeps q near the prior
-    f = cost - beta * log_p  # log q(z) is missing: without it, minimizing f shrinks q to a point
     kl = 0.5 * (mu**2 + exp(logvar) - logvar - 1).sum(axis=-1); f = cost + beta * kl
         # the KL is in closed form, the same for every z: its mean is right, but f has log q(z) - log p(z)
     f = beta * cost + (log_q - log_p)  # beta multiplies nll(z): it is the weight of log q - log p
@@ -87,8 +101,6 @@ COST = Part(
         # the prior has the posterior's variance: it is N(0, I)
     f = cost + beta * abs(log_q - log_p)  # log q - log p is made positive: for a single z it may be negative
     f = cost + beta * exp(log_q - log_p)  # q/p is added without its logarithm
-    f = cost + beta * log(exp(log_q) / exp(log_p))
-        # f(z) is not finite where a density underflows to 0: subtract logarithms instead
     """,
     cases={
         "f at any z": draw,
@@ -99,26 +111,4 @@ COST = Part(
     call=call,
 )
 
-EXERCISE = Exercise(
-    lesson=3,
-    title="Make the negative ELBO a cost of one sample",
-    task="""
-    Write elbo_cost(nll, mu, logvar, beta): it returns a function f of z, the cost whose mean under q is the
-    negative ELBO, f(z) = nll(z) + beta (log q(z) - log N(z; 0, I)).
-
-    nll is a function as well: nll(z), with z (S, B, L), is (S, B). q is N(mu, exp(logvar)), with mu and
-    logvar (B, L); they are the same for every z that f is called with. You may write out the two
-    log-densities, or `from minivae import ops` and use ops.gaussian_log_prob(z, mu, logvar), known from
-    lesson 1.
-    """,
-    parts=(COST,),
-    hints=(
-        "Where to look: a function defined inside another one sees the arguments of the outer one. So "
-        "elbo_cost begins with `def f(z):`, computes inside f what depends on z, and ends with `return f`, "
-        "without a call. Nothing is averaged: one cost for each sample and row, (S, B).",
-        "The formula: the KL is the mean under q of log q(z) - log p(z), so this difference at a single z is "
-        "a sample of it. The prior p is N(0, I): the same density with mu = 0 and logvar = 0. The two "
-        "constants log 2 pi cancel: log q - log p = 1/2 sum_l (z^2 - logvar - (z - mu)^2 e^-logvar).",
-    ),
-    borrowed=("elbo_slope", "monte_carlo_kl"),
-)
+EXERCISE = Exercise(__doc__, lesson=3, parts=(COST,), borrowed=("elbo_slope", "monte_carlo_kl"))

@@ -1,4 +1,16 @@
-"""Exercise: the KL between a Gaussian posterior and the standard normal prior, and its derivatives."""
+"""Measure how far the posterior is from the prior
+
+Write KL( N(mu, exp(logvar)) || N(0, I) ) in closed form, one number for each row of the batch, and its
+derivatives with respect to mu and logvar, given dkl, the derivative of the loss with respect to each kl.
+Lesson 2 derives the first; differentiate it for the second.
+
+Where to look: lesson 2, the closed form. The latents are independent, so their divergences add: compute an
+array (B, L) first and sum it over its last axis. Backward is elementwise; dkl is (B,), and dkl[:, None] lets
+it meet (B, L).
+
+The formula: with s^2 = e^logvar, each latent adds 1/2 (mu^2 + s^2 - log s^2 - 1). Its derivatives: mu with
+respect to mu; 1/2 (e^logvar - 1) with respect to logvar.
+"""
 
 import numpy as np
 
@@ -24,7 +36,6 @@ FORWARD = Part(
         kl = 0.5 * (from_mean + from_spread).sum(axis=-1)
     """,
     slips="""
-    kl = 0.5 * (from_mean + from_spread).mean(axis=-1)  # kl is averaged over the latents: it is a sum
     kl = 0.5 * (mu**2 + exp(logvar) - logvar).sum(axis=-1) - 0.5  # the -1 counts once, not for each latent
     kl = 0.5 * (from_mean.sum(axis=-1) + exp(logvar.sum(axis=-1)) - logvar.sum(axis=-1) - L)
         # exp belongs before the sum
@@ -58,20 +69,4 @@ BACKWARD = Part(
     far={"the derivatives far from the prior": upstream("dkl", far, -1)},
 )
 
-EXERCISE = Exercise(
-    lesson=2,
-    title="Measure how far the posterior is from the prior",
-    task="""
-    Write KL( N(mu, exp(logvar)) || N(0, I) ) in closed form, one number for each row of the batch, and its
-    derivatives with respect to mu and logvar, given dkl, the derivative of the loss with respect to each kl.
-    Lesson 2 derives the first; differentiate it for the second.
-    """,
-    parts=(FORWARD, BACKWARD),
-    hints=(
-        "Where to look: lesson 2, the closed form. The latents are independent, so their divergences add: "
-        "compute an array (B, L) first and sum it over its last axis. Backward is elementwise; dkl is (B,), "
-        "and dkl[:, None] lets it meet (B, L).",
-        "The formula: with s^2 = e^logvar, each latent adds 1/2 (mu^2 + s^2 - log s^2 - 1). Its derivatives: "
-        "mu with respect to mu; 1/2 (e^logvar - 1) with respect to logvar.",
-    ),
-)
+EXERCISE = Exercise(__doc__, lesson=2, parts=(FORWARD, BACKWARD))

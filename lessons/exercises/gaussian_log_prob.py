@@ -1,4 +1,17 @@
-"""Exercise: the log-density of a Gaussian with its own mean and variance for every latent."""
+"""Say how likely a z is under q, as a logarithm
+
+Write the log-density of N(mu, exp(logvar)) at z: one number for each row of the batch, added over the
+latents. z may hold S samples for every row in a leading axis, which stays: (S, B, L) -> (S, B). mu and logvar
+have no such axis: all samples of a row share its mu and logvar. Mind what logvar is: the logarithm of the
+variance.
+
+Where to look: write down the density of one normal number and take its logarithm on paper: the product of
+three factors becomes a sum of three terms. Latents are independent: their log-densities add. Written with the
+last axis, -1, the same line works for (B, L) and (S, B, L).
+
+The formula: N(z; mu, s^2) = exp(-(z - mu)^2 / (2 s^2)) / sqrt(2 pi s^2), with s^2 = e^logvar. So the
+logarithm is -1/2 log 2 pi - 1/2 logvar - 1/2 (z - mu)^2 e^-logvar, for each latent.
+"""
 
 import numpy as np
 
@@ -34,7 +47,6 @@ DENSITY = """
     each = log(2 * pi) + log(abs(logvar)) + squared  # the log of logvar is taken: it is a logarithm already
     each = (log(2 * pi) + logvar + squared) / log(2)  # this is a logarithm to base 2: np.log is natural
 """
-UNDERFLOW = "is not finite where the density underflows to 0: add logarithms, never take that of a density"
 HIDDEN = "is added to the density, or cuts it off, which hides its underflow: add logarithms instead"
 
 LOG_PROB = Part(
@@ -47,14 +59,11 @@ LOG_PROB = Part(
     """,
     slips=DENSITY.format(z="z", mu="mu")
     + f"""
-    log_prob = -0.5 * each.mean(axis=-1)  # log_prob is averaged over the L latents: their logarithms add
     log_prob = -0.5 * (log(2 * pi) + (logvar + squared).sum(axis=-1))
         # log 2 pi is outside the sum: each latent has its own
     log_prob = exp(-0.5 * each.sum(axis=-1))  # this is the density itself: return its logarithm
     log_prob = exp(-0.5 * each).sum(axis=-1)
     log_prob = log(exp(-0.5 * each).sum(axis=-1))  # the densities are added: they must be multiplied
-    log_prob = log(exp(-0.5 * each).prod(axis=-1))
-    log_prob = log(exp(-0.5 * squared) / sqrt(2 * pi * exp(logvar))).sum(axis=-1)  # log_prob {UNDERFLOW}
     log_prob = log(maximum(exp(-0.5 * each).prod(axis=-1), SMALL))
     log_prob = log(exp(-0.5 * each).prod(axis=-1) + SMALL)  # SMALL {HIDDEN}
     log_prob = -0.5 * ((each - squared).sum(axis=-1) + ((z - mu) * exp(-0.5 * logvar)).sum(axis=-1)**2)
@@ -67,22 +76,4 @@ LOG_PROB = Part(
     far={"far from the mean, small and large variances": far},
 )
 
-EXERCISE = Exercise(
-    lesson=1,
-    title="Say how likely a z is under q, as a logarithm",
-    task="""
-    Write the log-density of N(mu, exp(logvar)) at z: one number for each row of the batch, added over the
-    latents. z may hold S samples for every row in a leading axis, which stays: (S, B, L) -> (S, B). mu and
-    logvar have no such axis: all samples of a row share its mu and logvar. Mind what logvar is: the
-    logarithm of the variance.
-    """,
-    parts=(LOG_PROB,),
-    hints=(
-        "Where to look: write down the density of one normal number and take its logarithm on paper: the "
-        "product of three factors becomes a sum of three terms. Latents are independent: their log-densities "
-        "add. Written with the last axis, -1, the same line works for (B, L) and (S, B, L).",
-        "The formula: N(z; mu, s^2) = exp(-(z - mu)^2 / (2 s^2)) / sqrt(2 pi s^2), with s^2 = e^logvar. So "
-        "the logarithm is -1/2 log 2 pi - 1/2 logvar - 1/2 (z - mu)^2 e^-logvar, for each latent.",
-    ),
-    borrowed=("log_prob",),
-)
+EXERCISE = Exercise(__doc__, lesson=1, parts=(LOG_PROB,), borrowed=("log_prob",))

@@ -1,10 +1,28 @@
-"""Exercise: a Gaussian likelihood, constants and all, and its derivatives with respect to mean and logvar."""
+"""Write a likelihood for real numbers
+
+Write -log p(x) of a Gaussian likelihood, one number for each row of the batch, constants included, and its
+derivatives with respect to mean and logvar, given dnll, the derivative of the loss with respect to each nll.
+
+logvar comes in four shapes: like mean; (D,), one variance for each pixel; (1,) or (), one that all share. A
+shared one counts for every pixel; its derivative has its own shape and is a sum over all entries that share
+it. A leading axis of S samples, in mean and in dnll, stays.
+
+Where to look: it is minus the log-density of lesson 1, with x and mean for z and mu. Let NumPy repeat logvar:
+add everything up to an array like mean first, and then sum over its last axis. Backward: differentiate one
+pixel's term with respect to mean and to logvar, times dnll[..., None].
+
+The formula: nll = 1/2 sum_d (log 2 pi + logvar + (x - mean)^2 e^-logvar). Its derivatives: with respect to
+mean, (mean - x) e^-logvar; with respect to logvar, 1/2 (1 - (x - mean)^2 e^-logvar).
+
+What is repeated forward is summed backward: compute dlogvar like mean, and sum it over every axis along which
+logvar was repeated. (D,): over all axes but the last. (), (1,): over all axes, and (1,) keeps one of size 1.
+"""
 
 from minivae import ops
 
 from ..cases import normal, upstream
 from . import Exercise, Part
-from .gaussian_log_prob import DENSITY, HIDDEN, UNDERFLOW
+from .gaussian_log_prob import DENSITY, HIDDEN
 from .gaussian_log_prob import far as far_from_mu
 
 
@@ -40,20 +58,15 @@ FORWARD = Part(
     """,
     slips=DENSITY.format(z="x", mu="mean")
     + f"""
-    nll = 0.5 * each.mean(axis=-1)  # nll is averaged over the D pixels: it is a sum
     nll = 0.5 * (log(2 * pi) + (logvar + squared).sum(axis=-1))  # log 2 pi counts once, not for each pixel
     nll = 0.5 * ((log(2 * pi) + logvar).sum(axis=-1) + squared.sum(axis=-1))
     nll = 0.5 * (D * log(2 * pi) + logvar.sum(axis=-1) + squared.sum(axis=-1))
         # logvar, or log 2 pi, counts once, and must count for each of the D pixels
-    squared = (x - mean)**2 * exp(-logvar.mean()); each = log(2 * pi) + logvar.mean() + squared
-        # the mean of logvar is used for all pixels
     nll = ((x - mean)**2).sum(axis=-1)
     nll = 0.5 * ((x - mean)**2).sum(axis=-1)  # this is the squared error: variance and logarithms are missing
     each = 2 * (log(1 + exp(mean)) - x * mean)  # this is the Bernoulli likelihood with mean as its logits
     nll = exp(-0.5 * each.sum(axis=-1))  # this is the density itself: return minus its logarithm
     nll = -log(exp(-0.5 * each).sum(axis=-1))  # the densities are added: independent pixels multiply theirs
-    nll = -log(exp(-0.5 * each).prod(axis=-1))
-    nll = -log(exp(-0.5 * squared) / sqrt(2 * pi * exp(logvar))).sum(axis=-1)  # nll {UNDERFLOW}
     nll = -log(exp(-0.5 * each).prod(axis=-1) + SMALL)
     nll = -log(exp(-0.5 * each) + SMALL).sum(axis=-1)  # SMALL {HIDDEN}
     """,
@@ -68,7 +81,7 @@ BACKWARD = Part(
         up = dnll[..., None]  # (..., B, 1)
         dmean = up * (mean - x) * exp(-logvar)  # like mean
         squared = (x - mean)**2 * exp(-logvar)  # like mean
-        full = up * 0.5 * (1 - squared)  # like mean
+        full = up * 0.5 * (1 - squared)  # like mean: the 1 comes from the term logvar
         shared = tuple(range(full.ndim - logvar.ndim))  # the axes along which logvar is repeated
         dlogvar = full.sum().reshape(logvar.shape) if logvar.size == 1 else full.sum(axis=shared)
     """,
@@ -77,14 +90,11 @@ BACKWARD = Part(
     part = 0.5 * (1 - squared); \
     dlogvar = part.sum().reshape(logvar.shape) if logvar.size == 1 else part.sum(axis=shared)
         # dnll is missing: it is a factor of every derivative
-    full = -up * 0.5 * squared  # dlogvar lacks the 1/2 that comes from the term logvar
-    full = up * 0.5 * (1 + squared)  # the square has the wrong sign in dlogvar
     full = up * 0.5 * (exp(-logvar) - (x - mean)**2 * exp(-2 * logvar))
         # this is the derivative with respect to the variance, not logvar
     full = up * (1 - squared) * exp(-0.5 * logvar)  # this is the derivative with respect to std, not logvar
     dmean = up * (mean - x) * exp(-2 * logvar); full = up * (1 - (x - mean)**2 * exp(-2 * logvar))
         # logvar is read as log std: e^logvar is the variance itself
-    up = dnll[..., None] / D  # the derivatives are divided by D: nll is a sum over pixels
     dlogvar = full  # dlogvar has the shape of mean: sum over all entries that share one logvar
     dlogvar = full.mean().reshape(logvar.shape) if logvar.size == 1 else full.mean(axis=shared)
         # dlogvar is averaged over entries that share one logvar: their parts add
@@ -106,27 +116,5 @@ BACKWARD = Part(
 )
 
 EXERCISE = Exercise(
-    lesson=3,
-    title="Write a likelihood for real numbers, and its derivatives",
-    task="""
-    Write -log p(x) of a Gaussian likelihood, one number for each row of the batch, constants included, and
-    its derivatives with respect to mean and logvar, given dnll, the derivative of the loss with respect to
-    each nll.
-
-    logvar comes in four shapes: like mean; (D,), one variance for each pixel; (1,) or (), one that all
-    share. A shared one counts for every pixel; its derivative has its own shape and is a sum over all
-    entries that share it. A leading axis of S samples, in mean and in dnll, stays.
-    """,
-    parts=(FORWARD, BACKWARD),
-    hints=(
-        "Where to look: it is minus the log-density of lesson 1, with x and mean for z and mu. Let NumPy "
-        "repeat logvar: add everything up to an array like mean first, and then sum over its last axis. "
-        "Backward: differentiate one pixel's term with respect to mean and to logvar, times dnll[..., None].",
-        "The formula: nll = 1/2 sum_d (log 2 pi + logvar + (x - mean)^2 e^-logvar). Its derivatives: with "
-        "respect to mean, (mean - x) e^-logvar; with respect to logvar, 1/2 (1 - (x - mean)^2 e^-logvar).",
-        "What is repeated forward is summed backward: compute dlogvar like mean, and sum it over every axis "
-        "along which logvar was repeated. (D,): over all axes but the last. (), (1,): over all axes, and "
-        "(1,) keeps one of size 1.",
-    ),
-    borrowed=("nll", "nll_backward", "gaussian_log_prob"),
+    __doc__, lesson=3, parts=(FORWARD, BACKWARD), borrowed=("nll", "nll_backward", "gaussian_log_prob")
 )

@@ -1,38 +1,36 @@
-"""Exercise: the score of a Gaussian, the derivative of its log-density with respect to its parameters."""
+"""Differentiate a log-density
+
+Write the score of q = N(mu, exp(logvar)): the derivatives of log q(z) with respect to mu and to logvar, where
+z is a constant. One entry for each entry of z; nothing is summed. z may be (B, L), or (S, B, L): S samples of
+each row. Each latent has log q = -1/2 (log 2 pi + logvar + (z - mu)^2 e^-logvar).
+
+Where to look: lesson 6, the score function. Take one latent, write down log q(z), and differentiate it twice,
+each time with z as a constant: only the square depends on mu, two terms depend on logvar.
+
+The formula: with respect to mu it is (z - mu) e^-logvar; with respect to logvar, 1/2 ((z - mu)^2 e^-logvar -
+1). Under q both have mean zero, as every score does: z - mu is 0 on average, and its square e^logvar.
+"""
 
 import numpy as np
 
 from minivae import ops
 
-from ..cases import normal
+from ..cases import normal, spread
 from . import Exercise, Part
 
 WALK = """
     off = z - mu  # like z
-    squared = off**2 * exp(-logvar)  # like z
-    dmu = off * exp(-logvar)  # like z
-    dlogvar = 0.5 * (squared - 1)  # like z
+    squared = off**2 * exp(-logvar)  # like z: the square is divided by the variance once
+    dmu = off * exp(-logvar)  # like z: in a narrow q, a step of mu changes log q by more
+    dlogvar = 0.5 * (squared - 1)  # like z: log q has the term -1/2 logvar as well
 """
 SLIPS = """
-    dmu = off  # dmu lacks e^-logvar: in a narrow q, a step of mu changes log q by more
     dmu = off * exp(-0.5 * logvar)  # dmu is (z - mu) / std, which is eps: divide by the variance, e^logvar
     dmu = off * exp(-1.5 * logvar)  # dmu is eps e^-logvar: (z - mu) e^-logvar is eps / std
-    dmu = -off * exp(-logvar)  # dmu has the wrong sign: that is the derivative with respect to z
-    dlogvar = 0.5 * (1 - squared)  # dlogvar has the wrong sign: for z far from mu, a wider q is better
     dlogvar = (squared - 1) * exp(-0.5 * logvar)
         # dlogvar is the derivative with respect to std: with respect to logvar it is std / 2 times that
     dlogvar = 0.5 * (squared - 1) * exp(-logvar)
         # dlogvar is the derivative w.r.t. the variance: w.r.t. logvar it is e^logvar times that
-    dlogvar = 0.5 * squared  # dlogvar lacks the -1/2: log q has the term -1/2 logvar as well
-    dlogvar = -0.5 * (squared + 1)  # the square has the wrong sign: e^-logvar has the derivative -e^-logvar
-    dlogvar = 0.5 * squared - 1  # dlogvar has the 1/2 at one of its two terms only
-    dlogvar = 0.5 * (off**2 - 1)  # dlogvar lacks e^-logvar, by which (z - mu)^2 is multiplied
-    dlogvar = 0.5 * (off**2 * exp(-0.5 * logvar) - 1)
-        # dlogvar divides (z - mu)^2 by std, not by the variance
-    dlogvar = 0.5 * (off * exp(-logvar) - 1)  # dlogvar has z - mu where (z - mu)^2 belongs
-    dlogvar = 0.5 * ((off * exp(-logvar))**2 - 1)
-        # dlogvar has dmu^2 where (z - mu) dmu belongs: (z - mu)^2 is divided by the variance once
-    off = z  # dmu has z where z - mu belongs
     dmu = off / logvar; squared = off**2 / logvar  # logvar is taken for the variance: that is e^logvar
     dmu = off / logvar**2; squared = off**2 / logvar**2  # logvar is taken for std: e^logvar is the variance
     log_q = -0.5 * (log(2 * pi) + logvar + squared); dmu = off * exp(log_q - logvar); \
@@ -53,9 +51,7 @@ def renamed(text):
 
 def far():
     """Very small and very large variances, z some standard deviations from mu = 0."""
-    rng = np.random.default_rng(18)
-    logvar = rng.permutation(np.linspace(-60, 59, 33)).reshape(11, 3)
-    e = rng.choice([-2.0, -1.4, -0.6, 0.7, 1.3, 1.8], (11, 3))
+    logvar, e = spread(60)
     yield "mu = 0, logvar from -60 to 59", {"z": np.exp(logvar / 2) * e, "mu": 0 * logvar, "logvar": logvar}
 
 
@@ -71,21 +67,4 @@ SCORE = Part(
     far={"very small and very large variances": far},
 )
 
-EXERCISE = Exercise(
-    lesson=6,
-    title="Differentiate a log-density with respect to its parameters",
-    task="""
-    Write the score of q = N(mu, exp(logvar)): the derivatives of log q(z) with respect to mu and to logvar,
-    where z is a constant. One entry for each entry of z; nothing is summed. z may be (B, L), or (S, B, L):
-    S samples of each row. Each latent has log q = -1/2 (log 2 pi + logvar + (z - mu)^2 e^-logvar).
-    """,
-    parts=(SCORE,),
-    hints=(
-        "Where to look: lesson 6, the score function. Take one latent, write down log q(z), and "
-        "differentiate it twice, each time with z as a constant: only the square depends on mu, two "
-        "terms depend on logvar.",
-        "The formula: with respect to mu it is (z - mu) e^-logvar; with respect to logvar, 1/2 ((z - "
-        "mu)^2 e^-logvar - 1). Under q both have mean zero, as every score does: z - mu is 0 on average, "
-        "and its square e^logvar.",
-    ),
-)
+EXERCISE = Exercise(__doc__, lesson=6, parts=(SCORE,))

@@ -1,4 +1,16 @@
-"""Exercise: the score function whose baseline is the mean cost of the other samples."""
+"""Give each sample the others' mean as its baseline
+
+Write the score-function gradient with the leave-one-out baseline. f(z) takes all samples at once, (S, B, L),
+and returns costs (S, B): call it once. S is 2 or more. Return the gradient of every sample, and let the
+caller take the mean.
+
+Where to look: lesson 6, baselines. Three steps: z from eps; the S costs of each row; cost less baseline,
+times the score. The baseline of sample s is made of the other S - 1 costs of the same row, so that it knows
+nothing of sample s.
+
+The formula: d_s = (f_s - 1/(S-1) sum over t != s of f_t) * score_s. The difference equals S/(S-1) (f_s - mean
+of all S costs). The score is (z - mu) e^-logvar for mu, and ((z - mu)^2 e^-logvar - 1) / 2 for logvar.
+"""
 
 from minivae import estimators
 
@@ -32,15 +44,13 @@ LEAVE_ONE_OUT = Part(
     """
     + SCORE_WALK
     + """
-    others = (cost.sum(axis=0) - cost) / (len(cost) - 1)  # (S, B)
+    others = (cost.sum(axis=0) - cost) / (len(cost) - 1)  # (S, B): the mean of the other S - 1 costs of a row
     left = (cost - others)[..., None]  # (S, B, 1)
     dmu = left * by_mu
     dlogvar = left * by_logvar
     """,
     slips="""
     others = cost.mean(axis=0)  # the gradient is biased by a factor (S-1)/S: a sample is in its own baseline
-    others = cost.sum(axis=0) / (len(cost) - 1)
-        # the sum of all S costs is divided by S - 1: the sample's own must be taken out first
     others = (cost.sum(axis=0) - np.roll(cost, -1, axis=0)) / (len(cost) - 1)
         # sample s leaves out the cost of sample s + 1, and keeps its own
     others = (cost.sum(axis=0) - cost[0]) / (len(cost) - 1)  # all samples leave out sample 0, not their own
@@ -54,8 +64,6 @@ LEAVE_ONE_OUT = Part(
         # the baseline is a mean over the other samples of all rows: each row has its own
     others = np.roll(cost, 1, axis=0)
         # the baseline is one other sample's cost: unbiased, but the mean of all others has less variance
-    others = cost.sum(axis=0) - cost  # the baseline is the sum of the others: divide it by S - 1
-    others = (cost.sum(axis=0) - cost) / len(cost)  # the sum of the others is divided by S: they are S - 1
     others = (cost.sum(axis=0) - cost) / (cost.shape[1] - 1)  # the others are S - 1, not B - 1
     others = cost.mean(axis=0) - cost  # a cost is subtracted from the mean of all: subtract it from their sum
     others = (cost.sum(axis=0) - cost) // (len(cost) - 1)  # the baseline is rounded: is it divided with //?
@@ -83,9 +91,6 @@ dlogvar = cost[..., None] * (by_logvar - (by_logvar.sum(axis=0) - by_logvar) / (
     dmu = left * (by_mu - (by_mu.sum(axis=0) - by_mu) / (len(cost) - 1)); \
 dlogvar = left * (by_logvar - (by_logvar.sum(axis=0) - by_logvar) / (len(cost) - 1))
         # the others' mean is subtracted from the score as well: it is subtracted from the cost alone
-    dmu = left * by_mu / len(cost); dlogvar = left * by_logvar / len(cost)
-        # the mean over the samples is taken already: return each sample's own, the caller averages
-    cost = f(eps)  # f is called with eps, not with z: the noise must become a sample of q first
     off = eps  # the score is taken at eps, not at z
     """
     + SCORE_SLIPS
@@ -94,22 +99,4 @@ dlogvar = left * (by_logvar - (by_logvar.sum(axis=0) - by_logvar) / (len(cost) -
     far={"very small and very large variances": far},
 )
 
-EXERCISE = Exercise(
-    lesson=6,
-    title="Give each sample the others' mean as its baseline",
-    task="""
-    Write the score-function gradient with the leave-one-out baseline. f(z) takes all samples at once, (S,
-    B, L), and returns costs (S, B): call it once. S is 2 or more. Return the gradient of every sample, and
-    let the caller take the mean.
-    """,
-    parts=(LEAVE_ONE_OUT,),
-    hints=(
-        "Where to look: lesson 6, baselines. Three steps: z from eps; the S costs of each row; cost less "
-        "baseline, times the score. The baseline of sample s is made of the other S - 1 costs of the "
-        "same row, so that it knows nothing of sample s.",
-        "The formula: d_s = (f_s - 1/(S-1) sum over t != s of f_t) * score_s. The difference equals "
-        "S/(S-1) (f_s - mean of all S costs). The score is (z - mu) e^-logvar for mu, and ((z - mu)^2 "
-        "e^-logvar - 1) / 2 for logvar.",
-    ),
-    borrowed=("cost_times_score",),
-)
+EXERCISE = Exercise(__doc__, lesson=6, parts=(LEAVE_ONE_OUT,), borrowed=("cost_times_score",))

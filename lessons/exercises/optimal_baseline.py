@@ -1,4 +1,17 @@
-"""Exercise: the constant baseline that leaves a score function the least variance."""
+"""Find the baseline that leaves the least variance
+
+A baseline t changes the variance of (f(z) - t) * score, and not its mean. Minimize the variance over t, for
+each latent and for each of the two parameters, and estimate the result from the samples alone, as a ratio of
+sums over S. mu and logvar are (B, L), eps is (S, B, L), f(z) takes (S, B, L) and returns costs (S, B): call
+it once. Return a pair of (B, L), the first for mu, the second for logvar.
+
+Where to look: lesson 6, baselines. The variance is E[(f - t)^2 s^2] less the square of a mean that does not
+depend on t. Differentiate it with respect to t and set that to 0. Each parameter of each latent has a score s
+of its own, and so a t of its own.
+
+The formula: t = E[f s^2] / E[s^2], a mean of the costs with weights s^2. With samples, both means are sums
+over S, and the S cancels. The scores are (z - mu) e^-logvar and 1/2 ((z - mu)^2 e^-logvar - 1).
+"""
 
 import re
 
@@ -42,16 +55,13 @@ FORMULAS = """
         # the scores are not squared: their sum is near 0, and the quotient is no mean of the costs
     (cost * abs(s)).sum(axis=0) / abs(s).sum(axis=0)
         # the weights are |s|, not s^2: the variance is that of f s, and so quadratic in s
-    (cost * s**4).sum(axis=0) / (s**4).sum(axis=0)  # the weights are s^4: the square is taken twice
     (cost * s**2).mean(axis=0)  # this is E[f s^2] alone: divide it by E[s^2]
-    (cost * s**2).sum(axis=0)  # this is the sum of f s^2 alone: divide it by the sum of s^2
     (cost * s**2).mean(axis=0) / s.var(axis=0)  # this divides by Var(s): E[s^2] keeps the mean of s
     (cost * s**2 / s**2).mean(axis=0)  # the ratio is taken sample by sample: sum first, then divide
     (cost * s**2).sum(axis=0) / s.sum(axis=0)**2
         # the sum of s is squared, not s: E[s^2] is the mean of the squares
     (cost * s).sum(axis=0)**2 / (s**2).sum(axis=0)  # the sum of f s is squared: only s is, inside the sum
     (cost * s).mean(axis=0)  # this is E[f s], the gradient itself: the baseline is what is subtracted from f
-    (cost**2 * s**2).sum(axis=0) / (s**2).sum(axis=0)  # the cost is squared as well: only the score is
     (cost.mean(axis=1, keepdims=True) * s**2).sum(axis=0) / (s**2).sum(axis=0)
         # the costs are averaged over the batch: each row has its own
     median(cost + 0 * s, axis=0)  # this is the median of the costs: a mean with the weights s^2 is expected
@@ -65,10 +75,6 @@ FORMULAS = """
     (cost * s**2).sum(axis=(0, 1)) / (s**2).sum(axis=(0, 1)) + 0 * mu
     (cost * s**2).sum(axis=(0, 1)) / (s**2).sum(axis=(0, 1))
         # the sums run over the batch as well: each row has a baseline of its own
-    (cost * by_mu**2).sum(axis=0) / (by_mu**2).sum(axis=0)
-        # one baseline is used for both parameters, that of mu: each score has its own weights
-    (cost * by_logvar**2).sum(axis=0) / (by_logvar**2).sum(axis=0)
-        # one baseline is used for both parameters, that of logvar: each score has its own weights
     (cost * (by_mu**2 + by_logvar**2)).sum(axis=0) / (by_mu**2 + by_logvar**2).sum(axis=0)
         # the squared scores of mu and logvar are added: each parameter has a baseline of its own
 """
@@ -87,11 +93,8 @@ OPTIMAL = Part(
     """,
     slips="\n".join(both(FORMULAS))
     + """
-    by_logvar = 0.5 * squared
-    by_logvar = squared  # the score in the baseline for logvar lacks its -1: it is 1/2 (eps^2 - 1)
     t_mu = (cost * eps**2).mean(axis=0); t_logvar = 2 * (cost * by_logvar**2).mean(axis=0)
         # E[s^2] is its known value, e^-logvar or 1/2: divide by the samples' own sum of s^2
-    cost = f(eps)[..., None]  # f is called with eps, not with z: the noise must become a sample of q first
     cost = (f(z) - f(z).mean(axis=0))[..., None]  # the mean cost is subtracted: t is a mean of the costs
     """
     + SCORE_SLIPS
@@ -100,23 +103,4 @@ OPTIMAL = Part(
     far={"very small and very large variances": far},
 )
 
-EXERCISE = Exercise(
-    lesson=6,
-    title="Find the baseline that leaves the least variance",
-    task="""
-    A baseline t changes the variance of (f(z) - t) * score, and not its mean. Minimize the variance over t,
-    for each latent and for each of the two parameters, and estimate the result from the samples alone, as a
-    ratio of sums over S. mu and logvar are (B, L), eps is (S, B, L), f(z) takes (S, B, L) and returns costs
-    (S, B): call it once. Return a pair of (B, L), the first for mu, the second for logvar.
-    """,
-    parts=(OPTIMAL,),
-    hints=(
-        "Where to look: lesson 6, baselines. The variance is E[(f - t)^2 s^2] less the square of a mean "
-        "that does not depend on t. Differentiate it with respect to t and set that to 0. Each parameter "
-        "of each latent has a score s of its own, and so a t of its own.",
-        "The formula: t = E[f s^2] / E[s^2], a mean of the costs with weights s^2. With samples, both "
-        "means are sums over S, and the S cancels. The scores are (z - mu) e^-logvar and 1/2 ((z - mu)^2 "
-        "e^-logvar - 1).",
-    ),
-    borrowed=("cost_times_score",),
-)
+EXERCISE = Exercise(__doc__, lesson=6, parts=(OPTIMAL,), borrowed=("cost_times_score",))

@@ -1,16 +1,31 @@
-"""Exercise: the score-function gradient, which never differentiates the cost, and its baselines."""
+"""Estimate a gradient without a derivative of f
+
+Write the score-function gradient of E[f(z)], z ~ N(mu, exp(logvar)). mu and logvar are (B, L), eps is (S, B,
+L); f takes all samples at once, (S, B, L), and returns their costs (S, B): call it once. Return the gradient
+of every sample, dmu and dlogvar of shape (S, B, L); the caller takes the mean. The baseline is subtracted
+from the cost: it is one number, (B,), or a pair of (B, L), and is checked in this order.
+
+Where to look: lesson 6, the score function. Three steps: z from eps; the costs f(z), less the baseline; times
+the two parts of the score at z, which the exercise on the score writes. Give the costs a last axis, [...,
+None], so that they broadcast with (S, B, L).
+
+The formula: d = (f(z) - baseline) * score. The score is (z - mu) e^-logvar for mu, and 1/2 ((z - mu)^2
+e^-logvar - 1) for logvar. Against (S, B, 1), a baseline (B,) must become (B, 1), and a pair of (B, L) fits as
+it is: its first part for mu, its second for logvar.
+"""
 
 import numpy as np
 
 from minivae import estimators
 
 from ..calls import Cost
+from ..cases import spread
 from . import Exercise, Part
 from .gaussian_sample import STD_SLIPS
 from .gaussian_score import SLIPS, WALK, renamed
 
 SAMPLE_WALK = """
-    std = exp(0.5 * logvar)  # (B, L)
+    std = exp(0.5 * logvar)  # (B, L): e^logvar is the variance
     z = mu + std * eps  # (S, B, L)
 """
 SCORE_WALK = renamed(WALK)  # by_mu and by_logvar, (S, B, L)
@@ -39,12 +54,10 @@ def draw(rng, n):
 
 
 def far():
-    """mu = 0, logvar from -30 to 30, a cost with bounds."""
-    rng = np.random.default_rng(65)
-    logvar = rng.permutation(np.linspace(-30, 30, 15)).reshape(5, 3)
-    eps = rng.choice([-2.0, -1.4, -0.6, 0.7, 1.3, 1.8], (4, 5, 3))
+    """mu = 0, logvar from -30 to 29, a cost with bounds."""
+    logvar, eps = spread(30, 4, rows=5)
     f = Cost(lambda z: 2 + np.tanh(z).sum(axis=-1) ** 2, eps.shape)
-    yield "mu = 0, logvar from -30 to 30", {"f": f, "mu": 0 * logvar, "logvar": logvar, "eps": eps}
+    yield "mu = 0, logvar from -30 to 29", {"f": f, "mu": 0 * logvar, "logvar": logvar, "eps": eps}
 
 
 def far_without():
@@ -79,12 +92,6 @@ SCORE_FUNCTION = Part(
     dlogvar = (cost - second) * by_logvar
     """,
     slips="""
-    dmu = (cost - first) * by_mu / len(cost); dlogvar = (cost - second) * by_logvar / len(cost)
-        # the mean over the samples is taken already: return each sample's own, the caller averages
-    dmu = (first - cost) * by_mu; dlogvar = (second - cost) * by_logvar
-        # the gradient has the wrong sign: multiply f - baseline by the score, the derivative of +log q
-    cost = f(eps)[..., None]  # f is called with eps, not with z: the noise must become a sample of q first
-    cost = f(mu + 0 * eps)[..., None]  # f is called with mu, not with z: then every sample has the same cost
     cost = (f(z) - f(z).mean(axis=0))[..., None]
         # the samples' mean cost is subtracted: each is in its own baseline, a bias of (S-1)/S
     cost = (f(z) - (f(z).sum(axis=0) - f(z)) / (len(eps) - 1))[..., None]
@@ -127,24 +134,4 @@ second = baseline[0] if isinstance(baseline, tuple) else one
     ),
 )
 
-EXERCISE = Exercise(
-    lesson=6,
-    title="Estimate a gradient without differentiating the cost",
-    task="""
-    Write the score-function gradient of E[f(z)], z ~ N(mu, exp(logvar)). mu and logvar are (B, L), eps is
-    (S, B, L); f takes all samples at once, (S, B, L), and returns their costs (S, B): call it once. Return
-    the gradient of every sample, dmu and dlogvar of shape (S, B, L); the caller takes the mean. The
-    baseline is subtracted from the cost: it is one number, (B,), or a pair of (B, L), and is checked in
-    this order.
-    """,
-    parts=(SCORE_FUNCTION,),
-    hints=(
-        "Where to look: lesson 6, the score function. Three steps: z from eps; the costs f(z), less the "
-        "baseline; times the two parts of the score at z, which the exercise on the score writes. Give "
-        "the costs a last axis, [..., None], so that they broadcast with (S, B, L).",
-        "The formula: d = (f(z) - baseline) * score. The score is (z - mu) e^-logvar for mu, and 1/2 ((z "
-        "- mu)^2 e^-logvar - 1) for logvar. Against (S, B, 1), a baseline (B,) must become (B, 1), and a "
-        "pair of (B, L) fits as it is: its first part for mu, its second for logvar.",
-    ),
-    borrowed=("cost_times_score",),
-)
+EXERCISE = Exercise(__doc__, lesson=6, parts=(SCORE_FUNCTION,), borrowed=("cost_times_score",))
