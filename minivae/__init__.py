@@ -12,14 +12,16 @@ derivative walks back through the same functions in reverse. Begin with `models/
     distributions  latent families with their priors, likelihoods: sample, kl, log_prob, score
     estimators     the gradient of an expectation, for any latent family
     network        a stack of dense layers: initialize, forward, backward
-    models         the VAE: one walk forward, one walk back
+    models         the VAE, one walk forward and one walk back; the autoencoder
     gradcheck      which line of a backward pass is wrong, and how
     readers        the arrays in a file: .npy, .npz, IDX, CSV
     data           MNIST, your own images, minibatches
     evaluation     the ELBO on a test set, -log p(x), active latents
     files          write a file whole or not at all
     plots          arrays in, Figure out
+    inputs         conditions from labels, corrupted pixels
     config         every setting of a run
+    checkpoints    what a run folder holds
     runs           a run: its steps, its checkpoints, its folder
     training       the loop around it, and what it says at the end
     commands       what each command does
@@ -44,6 +46,7 @@ from importlib import import_module
 
 _HOME = {
     "VAE": "models",
+    "Autoencoder": "models",
     "load_mnist": "data",
     "binarize": "data",
     "SGD": "optimizers",
@@ -51,7 +54,7 @@ _HOME = {
     "Adam": "optimizers",
     "Config": "config",
     "Run": "runs",
-    "load_model": "runs",
+    "load_model": "checkpoints",
     "train": "training",
     "set_threads": "kernels",
     "get_threads": "kernels",

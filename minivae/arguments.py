@@ -75,20 +75,24 @@ def seeded(name, seed):
 # ------------------------------------------------------------------------------ arrays
 
 
+NUMBERS = "buifc"  # kinds of array types: bool, integers, floats, complex
+
+
 def numeric(name, array):
     """Return the argument as an array; refuse arrays of objects, strings or dates."""
     try:
         array = np.asarray(array)
     except ValueError:
         raise ValueError(f"{name} must be an array: its rows have different lengths") from None
-    if array.dtype.kind not in "buifc":
+    if array.dtype.kind not in NUMBERS:
         raise TypeError(f"{name} must hold numbers, got {describe(array)}")
     return array
 
 
 def cast(name, array, dtype, lowest=-math.inf, highest=math.inf):
     """Return `array` in the type that a model computes in, finite and within [lowest, highest]."""
-    array = numeric(name, array)
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in NUMBERS:
+        array = numeric(name, array)
     if array.dtype.kind == "c" and np.dtype(dtype).kind != "c":
         raise TypeError(f"{name} must be real, got {describe(array)}")
     if array.size == 0:

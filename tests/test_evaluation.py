@@ -74,8 +74,8 @@ def test_terms_are_means_over_the_images_of_all_chunks(backend, monkeypatch):
     images = np.random.default_rng(0).integers(0, 256, (23, 6), dtype=np.uint8)
     terms = evaluation.average_terms(model, images, "dynamic", np.random.default_rng(1), 0.5)
     chunks = list(evaluation.draws(model, images, "dynamic", np.random.default_rng(1)))
-    assert [len(x) for x, _ in chunks] == [10, 10, 3]
-    x, eps = (np.concatenate(parts) for parts in zip(*chunks, strict=True))
+    assert [len(x) for x, _, _ in chunks] == [10, 10, 3]
+    x, eps = (np.concatenate(parts) for parts in zip(*(chunk[:2] for chunk in chunks), strict=True))
     assert np.unique(x).tolist() == [0, 1]
     oracles.agree("terms", terms, model.loss(x, eps, 0.5), 1e-12)
     assert terms.nll != model.loss(x, 0 * eps).nll

@@ -254,9 +254,11 @@ def test_everything_stays_in_the_models_type(backend, dtype, likelihood):
     outputs = model.decode(noise, c)
     results = [
         *(noise, outputs, *model.encode(x, c), model.reconstruct(x, c), model.sample(B, rng, c)),
-        *(model.prior.log_prob(noise), model.likelihood.sample(outputs, model.params, rng)),
+        model.prior.log_prob(noise),
         *(*model.params.values(), *model.loss_and_grads(x, eps, bound="iwae", **more)[1].values()),
     ]
+    if likelihood != "gaussian-optimal":
+        results.append(model.likelihood.sample(outputs, model.params, rng))
     if likelihood == "gaussian":
         agree("mean", model.mean(noise, c), outputs, 0)
     assert {result.dtype for result in results} == {np.dtype(dtype)}

@@ -19,6 +19,7 @@ Antithetic estimators return one entry for each pair (eps, -eps), which costs tw
 
 from .elbo import (
     ESTIMATORS,
+    WITH_PATH,
     ExactGradient,
     beside_closed_form_kl,
     closed_form_kl,
@@ -43,6 +44,7 @@ from .gradients import (
 
 __all__ = [
     "ESTIMATORS",
+    "WITH_PATH",
     "ExactGradient",
     "beside_closed_form_kl",
     "closed_form_kl",

@@ -30,7 +30,8 @@ def elbo_slope(dnll, mu, logvar, beta=1.0, family=GAUSSIAN):
     """df/dz of `elbo_cost` from dnll/dz: (S, B, L) -> (S, B, L)."""
 
     def df(z):
-        return slope_of(dnll, z, "dnll(z)") + beta * (family.slope(z, mu, logvar) - family.prior.slope(z))
+        dlog_p = family.prior.log_prob_backward(np.ones(z.shape[:-1], z.dtype), z)[0]
+        return slope_of(dnll, z, "dnll(z)") + beta * (family.slope(z, mu, logvar) - dlog_p)
 
     return df
 
@@ -137,6 +138,7 @@ BASELINE = {
     "score-function-optimal-baseline": by.optimal_baseline,
 }
 COUPLED = {"measure-valued": True, "measure-valued-uncoupled": False}
+WITH_PATH = (*SLOPE, "score-function-antithetic", "sticking-the-landing")  # or with noise symmetric about 0
 NAMES = (*SLOPE, *COST, *BASELINE, *COUPLED, "sticking-the-landing")
 
 
@@ -154,6 +156,11 @@ def named(estimator, rng=None, beta=1.0, family=GAUSSIAN):
             return estimator
         estimator = functions[estimator]
     name = arguments.one_of("estimator", estimator, NAMES)
+    if name in WITH_PATH and not hasattr(family, "sample_backward"):
+        heads = " and ".join(family.heads)
+        raise ValueError(
+            f"estimator {name} needs a path from {heads} to z, and there is none: try leave-one-out"
+        )
     if name in COUPLED and family.heads != GAUSSIAN.heads:
         raise ValueError(f"estimator {name} needs the heads mu and logvar, got {', '.join(family.heads)}")
 
@@ -169,7 +176,7 @@ def named(estimator, rng=None, beta=1.0, family=GAUSSIAN):
         if name in COUPLED:
             return by.measure_valued(f, *heads, rng, COUPLED[name], samples=len(sample(q, family)[1]))
         eps = sample(q, family)[1]
-        fresh = arguments.generator("rng", rng).standard_normal(eps.shape).astype(eps.dtype, copy=False)
+        fresh = family.noise(arguments.generator("rng", rng), eps.shape).astype(eps.dtype, copy=False)
         baseline = BASELINE[name](f, *heads, fresh, family=family)
         return by.score_function(f, *q, baseline=baseline, family=family)
 

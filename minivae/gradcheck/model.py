@@ -32,14 +32,16 @@ def check_model(model, x, eps, beta=1.0, estimator=None, rng=None, **settings):
     model without the hook `at` or without `weights` only the parameters are checked.
 
     estimator   as in `loss_and_grads`. An estimate of the heads' derivatives cannot be compared entry by
-                entry: what comes before it and after it is checked, and the whole kl
-    settings    condition, target, bound: as in `forward`
+                entry: what comes before it and after it is checked, and the whole kl in closed form
+    settings    condition, target, bound, reconstruction: as in `forward`
     """
     rng = np.random.default_rng(0) if rng is None else arguments.generator("rng", rng)
     sizes = "-".join(map(str, (model.data_dim, *model.hidden, model.latent_dim)))
     backend = model.backend if isinstance(model.backend, str) else "operations of its own"
     backend = "numpy" if model.ops is ops else backend
     report = Report(f"{sizes} {model.activation}, {backend}, {model.dtype}, beta {beta:g}")
+    if not hasattr(model.posterior, "sample_backward"):
+        estimator = estimator or "leave-one-out"
     case = _Case(model, x, eps, beta, None if estimator == "pathwise" else estimator, settings)
     case.rng, case.report = rng, report
     case.along = {n: 0.1 * rng.standard_normal(p.shape) / p.size for n, p in case.fine.params.items()}
@@ -136,7 +138,7 @@ class _Case:
 
     def pieces(self, model, trace):
         """term -> every derivative, from the model's own backward; weights of zero isolate a term."""
-        dnll, dkl = bound_backward(trace.nll, trace.kl, self.beta, trace.bound)
+        dnll, dkl = bound_backward(trace.nll, trace.kl, self.beta, trace.bound, trace.reconstruction)
         weights = {"loss": None, "reconstruction": (dnll, 0 * dkl), "kl": (0 * dnll, dkl)}
         weights["nothing"] = 0 * dnll, 0 * dkl
 
@@ -194,7 +196,9 @@ class _Case:
         order = []
         for node in nodes:
             estimated = self.estimator and node in (*heads, *before)
-            order += [(node, term) for term in TERMS if term == "kl" or not estimated]
+            drawn = self.estimator and self.trace.sampled and node in ("z", *heads, *before)
+            hidden = {"reconstruction": estimated, "kl": drawn}  # by the variance of an estimate
+            order += [(node, term) for term in TERMS if not hidden[term]]
             order += [(name, "loss") for name in params if name.startswith(f"{node}.")]
         return order + [(name, "loss") for name in params if (name, "loss") not in order]
 
@@ -245,7 +249,7 @@ class _Case:
 
     def beside_estimate(self, name):
         """With an estimator: the goal whose derivative the encoder's parameters must have, given dheads."""
-        if not self.estimator or name.startswith(("decoder", "output")):
+        if not self.estimator or name.startswith(("decoder", "output", "prior")):
             return None
         dheads = {h: self.got["loss"][h] for h in self.fine.posterior.heads}
 

@@ -51,7 +51,7 @@ class Operation(NamedTuple):
     name: str
     role: str
     owner: object  # what computes it: a distribution or a namespace of operations
-    book: object  # the library's own
+    book: object  # the library's own, None where there are several
     out: str  # the node that it computes
     nodes: dict  # an input's name in the formulas -> node or parameter
     inputs: dict  # the same names -> array
@@ -78,13 +78,16 @@ def operations(case):
         return below
 
     add(model.heads, add(model.encoder, "x"))
-    stock = distributions.GaussianPosterior(ops) if tuple(heads) == ("mu", "logvar") else posterior
-    name = partial(_named, posterior)
-    found.append(Operation(name("kl_backward"), "kl", posterior, stock, "kl", same, heads, {}))
-    near = {"eps": case.eps}
-    found.append(Operation(name("sample_backward"), "sample", posterior, stock, "z", same, heads, near))
+    stock = distributions.GaussianPosterior(ops)
+    normal = tuple(heads) == stock.heads and isinstance(model.prior, distributions.StandardNormal)
+    book, name, near = stock if normal else None, partial(_named, posterior), {"eps": case.eps}
+    if not trace.sampled:
+        found.append(Operation(name("kl_backward"), "kl", posterior, book, "kl", same, heads, {}))
+    if hasattr(posterior, "sample_backward"):
+        found.append(Operation(name("sample_backward"), "sample", posterior, book, "z", same, heads, near))
     add(model.decoder, "z")
-    book = distributions.Bernoulli(ops) if output == "logits" else distributions.Gaussian(ops)
+    books = {"logits": distributions.Bernoulli(ops), "mean": distributions.Gaussian(ops)}
+    book = books.get(output)
     name, near = _named(likelihood, "nll_backward"), {"x": x, "params": model.params}
     found.append(Operation(name, "nll", likelihood, book, "nll", {output: "output"}, {output: out}, near))
     return found[::-1]
@@ -100,14 +103,16 @@ def title(case, name):
 def _named(owner, method):
     """gaussian_kl_backward for the stock classes, MyPosterior.kl_backward for the caller's own."""
     kind = type(owner)
-    stock = kind.__module__ == distributions.__name__
-    name = f"{kind.__name__.removesuffix('Posterior').lower()}_" if stock else f"{kind.__name__}."
-    return name + method
+    name = f"{kind.__name__.removesuffix('Posterior').lower()}_{method}"
+    stock = kind.__module__.startswith(distributions.__name__) and hasattr(ops, name)
+    return name if stock else f"{kind.__name__}.{method}"
 
 
 def alone(case, op):
     """A row for every input of an operation, under a random upstream gradient."""
-    (forward, backward), (_, textbook) = (PAIRS[op.role](of, op.near) for of in (op.owner, op.book))
+    (forward, backward), (_, textbook) = (
+        PAIRS[op.role](of, op.near) for of in (op.owner, op.book or op.owner)
+    )
     kept, values = {}, list(op.inputs.values())
 
     def recorded(dy, *given):
@@ -125,7 +130,8 @@ def alone(case, op):
         if row.words and np.isfinite(row.error):
             got, right = (kept[which][i] for which in ("got", "right"))
             size = np.max(np.abs(right), initial=0)
-            row.words += f"; {TEXTBOOK}" * bool(np.allclose(got, right, 1e-12, 1e-12 * size))
+            textbooks = op.book is not None and np.allclose(got, right, 1e-12, 1e-12 * size)
+            row.words += f"; {TEXTBOOK}" * bool(textbooks)
         row.words = "; ".join([*changes, *[row.words] * bool(row.words)])
         row.name, row.term, row.node = f"{op.name}'s d{key}", "alone", (op.name, key)
         yield row

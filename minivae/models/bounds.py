@@ -18,35 +18,42 @@ class Terms(NamedTuple):
     nll: float
     kl: float
 
+    @classmethod
+    def checked(cls, *values):
+        """ValueError with the name of the first that is not finite."""
+        terms = cls(*values)
+        for name in ("nll", "kl", "loss"):
+            if not np.isfinite(getattr(terms, name)):
+                raise ValueError(f"the loss is not finite: {name} is {getattr(terms, name)}")
+        return terms
 
-def bound_forward(nll, kl, beta, bound):
+
+def bound_forward(nll, kl, beta, bound, reconstruction=1.0):
     """nll (B,) or (S, B), kl (B,) or like nll -> Terms, in nats, summed in double precision.
 
     Raises ValueError with the name of the term where the loss is not finite.
     """
-    nll_mean, kl_mean = _mean(nll), _mean(kl)
+    nll_mean, kl_mean = mean(nll), mean(kl)
     if bound == "elbo":
-        loss = nll_mean + beta * kl_mean
+        loss = reconstruction * nll_mean + beta * kl_mean
     else:
-        loss = _mean(importance_weighted((nll + beta * kl).reshape(-1, nll.shape[-1])))
-    terms = Terms(loss, nll_mean, kl_mean)
-    for name in ("nll", "kl", "loss"):
-        if not np.isfinite(getattr(terms, name)):
-            raise ValueError(f"the loss is not finite: {name} is {getattr(terms, name)}")
-    return terms
+        loss = mean(importance_weighted((reconstruction * nll + beta * kl).reshape(-1, nll.shape[-1])))
+    return Terms.checked(loss, nll_mean, kl_mean)
 
 
-# elbo: loss = 1/(S B) sum_sb nll_sb + beta/B sum_b kl_b
-# iwae: loss = -1/B sum_b log 1/S sum_s exp(-c_sb) with c = nll + beta kl:
+# with r the weight of the reconstruction:
+# elbo: loss = r/(S B) sum_sb nll_sb + beta/B sum_b kl_b
+# iwae: loss = -1/B sum_b log 1/S sum_s exp(-c_sb) with c = r nll + beta kl:
 #   dloss/dc_sb = 1/B exp(-c_sb) / sum_t exp(-c_tb), a softmax over the samples
-def bound_backward(nll, kl, beta, bound):
+def bound_backward(nll, kl, beta, bound, reconstruction=1.0):
     """Derivative of the loss with respect to nll and kl: the weight of each sample -> dnll, dkl."""
     if bound == "elbo":
-        return np.full(nll.shape, 1 / nll.size, nll.dtype), np.full(kl.shape, beta / kl.size, kl.dtype)
-    cost = (nll + beta * kl).reshape(-1, nll.shape[-1])  # (S, B)
+        dnll = np.full(nll.shape, reconstruction / nll.size, nll.dtype)
+        return dnll, np.full(kl.shape, beta / kl.size, kl.dtype)
+    cost = (reconstruction * nll + beta * kl).reshape(-1, nll.shape[-1])  # (S, B)
     weights = np.exp(cost.min(axis=0) - cost)
-    dnll = (weights / weights.sum(axis=0) / nll.shape[-1]).reshape(nll.shape)
-    return dnll, beta * dnll
+    dcost = (weights / weights.sum(axis=0) / nll.shape[-1]).reshape(nll.shape)
+    return reconstruction * dcost, beta * dcost
 
 
 def importance_weighted(cost):
@@ -55,6 +62,6 @@ def importance_weighted(cost):
     return least - np.log(np.exp(least - cost).mean(axis=0))
 
 
-def _mean(per_example):
+def mean(per_example):
     """The mean as a Python number, summed in double precision."""
     return per_example.astype(np.promote_types(per_example.dtype, np.float64)).mean().item()

@@ -67,6 +67,24 @@ class Model:
             raise ValueError(f"{name} must have shape {wanted}, got {arguments.describe(array)}")
         return arguments.cast(name, array, self.dtype)
 
+    def data(self, name, x, rows=None):
+        """Data (B, D) within the likelihood's support."""
+        return self.matrix(name, x, self.data_dim, rows, self.likelihood.support)
+
+    def start_output_at(self, pixel_mean, pixel_variance=None):
+        """Set the output bias so that an untrained decoder predicts about `pixel_mean` (D,).
+
+        It saves the first steps, which would learn just that. (Burda et al. 2015, appendix) A variance that
+        the likelihood learns starts at `pixel_variance` (D,), if that is given.
+        """
+        pixel_mean = arguments.cast("pixel_mean", pixel_mean, np.float64, *self.likelihood.support)
+        arguments.shape("pixel_mean", pixel_mean, (self.data_dim,))
+        self.params["output.b"][...] = self.likelihood.bias_for_mean(pixel_mean)
+        if pixel_variance is not None and "output.logvar" in self.params:
+            pixel_variance = arguments.cast("pixel_variance", pixel_variance, np.float64, 0)
+            arguments.shape("pixel_variance", pixel_variance, (self.data_dim,))
+            self.params["output.logvar"][...] = self.likelihood.logvar_for(pixel_variance)
+
 
 def check_shapes(**results):
     """The door to what a distribution of the caller's own returns."""

@@ -11,11 +11,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import arguments, estimators, network
-from ..distributions import LIKELIHOODS, POSTERIORS, PRIORS, kl_backward, kl_forward
+from .. import arguments, network
+from ..distributions import LIKELIHOODS, POSTERIORS, has_closed_form, kl_backward, kl_forward, prior_of
 from ..ops import ACTIVATIONS
 from .bounds import BOUNDS, bound_backward, bound_forward
+from .estimated import estimated
 from .model import Model, check_heads, check_shapes, family
+
+KLS = ("closed", "sampled")
+KL_OF = {"elbo": "", "iwae": "sampled"}  # the kind of KL that a bound demands
 
 
 class Trace(NamedTuple):
@@ -33,6 +37,8 @@ class Trace(NamedTuple):
     caches: dict  # layer name -> cache of its dense_forward
     beta: float
     bound: str
+    reconstruction: float
+    sampled: bool  # whether kl is log q(z|x) - log p(z)
 
 
 def unchanged(name, value):
@@ -47,13 +53,18 @@ class VAE(Model):
     hidden                 widths of the encoder's hidden layers; the decoder has them in reverse
     activation             of the hidden layers: identity, relu, tanh, softplus or sigmoid
     likelihood             "bernoulli", "gaussian" (unit variance), "gaussian-shared" or "gaussian-pixel"
-                           (one learned log-variance for all pixels, or for each); or a class of your own
-                           with the methods that `distributions` lists
+                           (one learned log-variance for all pixels, or for each), "gaussian-optimal" (the
+                           best one for each batch), "laplace" (absolute error); or a class of your own with
+                           the methods that `distributions` lists
     backend                "numba", "numpy", or any namespace with the functions of `ops`
     dtype                  float32 to train, float64 to check; complex128 for complex steps ("numpy" only)
     seed                   int or Generator, for the weights: Glorot uniform; biases start at zero
-    posterior, prior       "gaussian" and "standard"; or a posterior class of your own, which brings its prior
+    posterior              "gaussian", "laplace", "bernoulli" (binary latents), "categorical" (latent_dim
+                           variables with 10 categories each, one-hot); or a class of your own
+    prior                  "standard" (normal), "laplace", "mixture" (10 Gaussians, learned), "bernoulli" or
+                           "categorical"; None is the posterior's own
     condition_dim          C, the width of a condition that both networks receive beside x and z; 0: none
+    kl                     "closed" or "sampled"; None is in closed form where there is one
     """
 
     families = ("posterior", "likelihood")
@@ -69,19 +80,23 @@ class VAE(Model):
         dtype=np.float32,
         seed=0,
         posterior="gaussian",
-        prior="standard",
+        prior=None,
         condition_dim=0,
+        kl=None,
     ):
         self.data_dim = D = arguments.integer("data_dim", data_dim)
-        self.latent_dim = L = arguments.integer("latent_dim", latent_dim)
         self.condition_dim = C = arguments.integer("condition_dim", condition_dim, at_least=0)
         self.hidden = hidden = network.widths("hidden", hidden)
         self.activation = arguments.one_of("activation", activation, ACTIVATIONS)
         self.use(backend, dtype)
-        arguments.one_of("prior", prior, PRIORS)
         self.posterior = family("posterior", posterior, POSTERIORS)(self.ops)
-        if not hasattr(self.posterior, "prior"):
-            self.posterior.prior = PRIORS[prior](self.ops)
+        self.posterior.prior = prior_of(self.posterior, prior)
+        self.latent_dim = L = arguments.integer("latent_dim", latent_dim) * getattr(
+            self.posterior, "width", 1
+        )
+        self.kl = arguments.one_of("kl", kl or ("sampled", "closed")[has_closed_form(self.posterior)], KLS)
+        if self.kl == "closed" and not has_closed_form(self.posterior):
+            raise ValueError("the KL of this posterior and this prior has no closed form: choose kl sampled")
         self.likelihood = family("likelihood", likelihood, LIKELIHOODS)(self.ops)
 
         down, up = (D + C, *hidden), (L + C, *hidden[::-1])
@@ -92,59 +107,69 @@ class VAE(Model):
         rng = arguments.seeded("seed", seed)
         self.params = network.initialize((*self.encoder, *self.heads, *self.decoder), rng, self.dtype)
         self.params |= self.likelihood.parameters(D, self.dtype)
+        if hasattr(self.prior, "parameters"):
+            self.params |= self.prior.parameters(L, rng, self.dtype)
 
     # -------------------------------------------------------------------------- the walk, forward and back
 
-    def forward(self, x, eps, beta=1.0, condition=None, target=None, bound="elbo", at=unchanged):
+    def forward(
+        self, x, eps, beta=1.0, condition=None, target=None, bound="elbo", at=unchanged, reconstruction=1.0
+    ):
         """x (B, D), eps (B, L) or (S, B, L), condition (B, C), target like x (default: x) -> Terms, Trace.
 
         bound "elbo": loss = mean over b of (mean over s of nll_sb + beta kl_b), the negative ELBO.
         bound "iwae": loss = -mean over b of log mean over s of exp(-nll_sb - beta kl_sb), with the sampled
         kl_sb = log q(z_sb|x) - log p(z_sb). (Burda et al. 2015, equation 8)
+        `reconstruction` is the weight of the nll: 0 leaves the kl alone, as beta = 0 leaves the nll alone.
         `at(name, value)` is called at every node and returns the value to go on with: a checker pushes there.
         """
-        x, eps = self._data("x", x), self.samples("eps", eps, len(x), self.latent_dim)
+        x, eps = self.data("x", x), self.samples("eps", eps, len(x), self.latent_dim)
         c = self._condition(condition, len(x))
-        target = x if target is None else self._data("target", target, len(x))
+        target = x if target is None else self.data("target", target, len(x))
         beta = arguments.number("beta", beta, at_least=0)
-        sampled = arguments.one_of("bound", bound, BOUNDS) == "iwae"
+        reconstruction = arguments.number("reconstruction", reconstruction, at_least=0)
+        sampled = "sampled" in (self.kl, KL_OF[arguments.one_of("bound", bound, BOUNDS)])
         with np.errstate(over="ignore", invalid="ignore"):  # the bound reports a loss that is not finite
             caches = {}
             heads = self._encode(x, c, caches, at)  # mu, logvar: (B, L) each
             z = at("z", self.posterior.sample(*heads, eps))  # like eps
             outputs = self._decode(z, c, caches, at)  # (..., B, D)
             nll = at("nll", self.likelihood.nll(outputs, target, self.params))  # (B,) or (S, B)
-            kl = at("kl", kl_forward(self.posterior, z, heads, sampled))  # (B,), or like nll if sampled
+            kl = at("kl", kl_forward(self.posterior, z, heads, self.params, sampled))  # (B,), or like nll
             check_shapes(nll=(nll, eps.shape[:-1]), kl=(kl, nll.shape if sampled else (len(x),)))
-            terms = bound_forward(nll, kl, beta, bound)
-        return terms, Trace(x, eps, c, target, heads, z, outputs, nll, kl, caches, beta, bound)
+            terms = bound_forward(nll, kl, beta, bound, reconstruction)
+        given = x, eps, c, target
+        return terms, Trace(*given, heads, z, outputs, nll, kl, caches, beta, bound, reconstruction, sampled)
 
     def backward(self, trace, weights=None, estimator=None):
         """Every derivative of the loss by name: nodes ("z", "mu", "decoder1") and parameters ("mu.W").
 
         weights    (dnll, dkl) like nll and kl instead of the bound's own; zeros isolate one term of the loss
-        estimator  of the gradient with respect to the heads, through the sampling of z; None is pathwise
+        estimator  of the gradient with respect to the heads, through the sampling of z; None is pathwise, or
+                   leave-one-out where no path leads from the heads to z
         """
-        heads, z, eps = trace.heads, trace.z, trace.eps
+        heads, z, (nll, kl) = trace.heads, trace.z, (trace.nll, trace.kl)
+        has_path = hasattr(self.posterior, "sample_backward")
         with np.errstate(over="ignore", invalid="ignore"):
-            dnll, dkl = weights or bound_backward(trace.nll, trace.kl, trace.beta, trace.bound)
+            dnll, dkl = weights or bound_backward(nll, kl, trace.beta, trace.bound, trace.reconstruction)
             d = {"nll": dnll, "kl": dkl}
             doutputs, dparams = self.likelihood.nll_backward(dnll, trace.outputs, trace.target, self.params)
             own = {f"d({name})": (dparam, self.params[name].shape) for name, dparam in dparams.items()}
             check_shapes(doutputs=(doutputs, trace.outputs.shape), **own)
-            dz_nll = self._decode_backward(doutputs, z.shape, trace.caches, d)
-            dz_kl, through_kl = kl_backward(self.posterior, dkl, z, heads, trace.bound == "iwae")
-            d["z"] = dz = dz_nll + dz_kl
-            if estimator not in (None, "pathwise"):
-                through_z = self._estimate(estimator, dnll, trace)
-            elif hasattr(self.posterior, "sample_backward"):
-                through_z = self.posterior.sample_backward(dz, *heads, eps)
+            d["z"] = self._decode_backward(doutputs, z.shape, trace.caches, d)
+            if has_path and estimator in (None, "pathwise"):
+                dz_kl, through_kl, dprior = kl_backward(
+                    self.posterior, dkl, z, heads, self.params, trace.sampled
+                )
+                d["z"] = dz = d["z"] + dz_kl
+                through_z = self.posterior.sample_backward(dz, *heads, trace.eps)
             else:
-                kind = type(self.posterior).__name__
-                raise ValueError(f"{kind} has no path from its parameters to z: choose an estimator")
+                through_z, through_kl, dprior = estimated(
+                    self, estimator or "leave-one-out", dnll, dkl, trace
+                )
             check_heads(self.posterior.heads, heads, {"of the kl": through_kl, "through z": through_z})
             self._encode_backward(through_kl, through_z, trace.caches, d)
-        return d | dparams
+        return d | dparams | dprior
 
     def _encode(self, x, c, caches, at=unchanged):
         h = network.forward(self.ops, self.params, self.encoder, _join(x, c), caches, at)  # (B, H)
@@ -167,28 +192,29 @@ class VAE(Model):
         drows = network.backward(self.ops, self.decoder, rows, caches, d)  # (S * B, L + C)
         return drows[:, : self.latent_dim].reshape(z_shape)  # the condition is data
 
-    def loss(self, x, eps, beta=1.0, condition=None, target=None, bound="elbo"):
-        """The forward pass alone -> Terms."""
-        return self.forward(x, eps, beta, condition, target, bound)[0]
+    def loss(self, x, eps, beta=1.0, **settings):
+        """The forward pass alone, with the settings of `forward` -> Terms."""
+        return self.forward(x, eps, beta, **settings)[0]
 
-    def loss_and_grads(self, x, eps, beta=1.0, estimator=None, condition=None, target=None, bound="elbo"):
+    def loss_and_grads(self, x, eps, beta=1.0, estimator=None, **settings):
         """x (B, D), eps (B, L) or (S, B, L) -> Terms (floats, nats per example), grads like params.
 
-        estimator: of the gradient through the sampling of z. None is "pathwise"; a name, `named(name, rng)`
-        or any estimate(f, df, mu, logvar, eps) as in `estimators`. Everything else is the same for all.
-        Raises ValueError for a wrong shape, an entry that is not finite or that the likelihood does not
-        support, or a loss that is not finite; TypeError for anything that is not an array of real numbers.
+        estimator: of the gradient through the sampling of z, as in `backward`: a name, `named(name, rng)` or
+        any estimate(f, df, *heads, eps) as in `estimators`. settings: condition, target, bound and
+        reconstruction, as in `forward`. Raises ValueError for a wrong shape, an entry that is not finite or
+        that the likelihood does not support, or a loss that is not finite; TypeError for anything that is
+        not an array of real numbers.
         """
-        terms, trace = self.forward(x, eps, beta, condition, target, bound)
+        terms, trace = self.forward(x, eps, beta, **settings)
         d = self.backward(trace, estimator=estimator)
         return terms, {name: d[name] for name in self.params}
 
-    # -------------------------------------------------------------------------- the estimators' view
+    # ------------------------------------------------------------------ the cost, as estimators see it
 
     def cost(self, x, condition=None, target=None):
         """The nll of x (B, D) as `estimators` see it: f(z) -> (S, B), df(z) -> (S, B, L), z (S, B, L)."""
-        x, c = self._data("x", x), self._condition(condition, len(x))
-        target = x if target is None else self._data("target", target, len(x))
+        x, c = self.data("x", x), self._condition(condition, len(x))
+        target = x if target is None else self.data("target", target, len(x))
 
         def f(z):
             outputs = self._decode(z.astype(self.dtype, copy=False), c, {})
@@ -203,26 +229,11 @@ class VAE(Model):
 
         return f, df
 
-    def _estimate(self, estimator, dnll, trace):
-        """Gradient of sum(dnll * nll) with respect to each head, (B, L), by an estimator."""
-        if trace.bound != "elbo":
-            raise ValueError(f'bound "{trace.bound}" has a pathwise gradient only; leave out the estimator')
-        estimate = estimators.named(estimator, beta=trace.beta, family=self.posterior)
-        samples = trace.eps.reshape(-1, *trace.eps.shape[-2:])  # (S, B, L)
-        grads = estimate(*self.cost(trace.x, trace.condition, trace.target), *trace.heads, samples)
-        names = [f"d{name}" for name in self.posterior.heads]
-        if len(grads) != len(names):
-            raise ValueError(f"an estimator must return {' and '.join(names)}, got {len(grads)} values")
-        for name, grad in zip(names, grads, strict=True):
-            arguments.finite(f"the estimator's {name}", grad, samples.shape, ("sample", "datum", "latent"))
-        dnll = dnll.reshape(-1, len(trace.x), 1)  # (S, B, 1)
-        return [(dnll * grad).sum(axis=0).astype(self.dtype, copy=False) for grad in grads]
-
     # -------------------------------------------------------------------------- what a trained model does
 
     def encode(self, x, condition=None):
         """x (B, D) -> mu, logvar (B, L) of q(z|x)."""
-        x = self._data("x", x)
+        x = self.data("x", x)
         return tuple(self._encode(x, self._condition(condition, len(x)), {}))
 
     def decode(self, z, condition=None):
@@ -237,33 +248,20 @@ class VAE(Model):
     def sample(self, n, rng, condition=None):
         """Draw z from the prior and decode it -> pixel means (n, D)."""
         n, rng = arguments.integer("n", n), arguments.generator("rng", rng)
-        return self.mean(self.prior.sample(rng, n, self.latent_dim), condition)
+        return self.mean(self.prior.sample(rng, n, self.latent_dim, self.params), condition)
 
     def reconstruct(self, x, condition=None):
-        """E[x|z] at z = mu(x): x (B, D) -> pixel means (B, D)."""
-        return self.mean(self.encode(x, condition)[0], condition)
+        """E[x|z] at z = E[z|x], which is mu(x) for the Gaussian: x (B, D) -> pixel means (B, D)."""
+        return self.mean(self.code(x, condition), condition)
 
-    def start_output_at(self, pixel_mean, pixel_variance=None):
-        """Set the output bias so that an untrained decoder predicts about `pixel_mean` (D,).
-
-        It saves the first steps, which would learn just that. (Burda et al. 2015, appendix) A variance that
-        the likelihood learns starts at `pixel_variance` (D,), if that is given.
-        """
-        pixel_mean = arguments.cast("pixel_mean", pixel_mean, np.float64, *self.likelihood.support)
-        arguments.shape("pixel_mean", pixel_mean, (self.data_dim,))
-        self.params["output.b"][...] = self.likelihood.bias_for_mean(pixel_mean)
-        if pixel_variance is not None and "output.logvar" in self.params:
-            pixel_variance = arguments.cast("pixel_variance", pixel_variance, np.float64, 0)
-            arguments.shape("pixel_variance", pixel_variance, (self.data_dim,))
-            self.params["output.logvar"][...] = self.likelihood.logvar_for(pixel_variance)
+    def code(self, x, condition=None):
+        """E[z|x]: x (B, D) -> (B, L), one point for each x."""
+        return self.posterior.mean(*self.encode(x, condition))
 
     @property
     def prior(self):
         """p(z), the prior that the posterior's KL refers to."""
         return self.posterior.prior
-
-    def _data(self, name, x, rows=None):
-        return self.matrix(name, x, self.data_dim, rows, self.likelihood.support)
 
     def _condition(self, condition, rows):
         if (condition is None) != (self.condition_dim == 0):

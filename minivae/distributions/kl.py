@@ -1,0 +1,29 @@
+"""KL(q(z|x) || p(z)), in closed form where there is one, or sampled: its mean is the same."""
+
+
+def has_closed_form(posterior):
+    """Whether the KL of this family and its prior has a closed form."""
+    if hasattr(posterior, "closed_form"):
+        return posterior.closed_form() is not None
+    return hasattr(posterior, "kl")
+
+
+def kl_forward(posterior, z, heads, params, sampled):
+    """KL(q || p) in closed form -> (B,), or sampled: log q(z|x) - log p(z) -> (B,) or (S, B); nats."""
+    if not sampled:
+        return posterior.kl(*heads)
+    return posterior.log_prob(z, *heads) - posterior.prior.log_prob(z, params)
+
+
+# A sampled KL needs one more path back. With k = log q(z; heads) - log p(z), where z depends on the heads:
+#   dk/dz     = d log q / dz - d log p / dz       through z
+#   dk/dhead  = score of that head, z fixed        directly, through the density q
+def kl_backward(posterior, dkl, z, heads, params, sampled):
+    """dkl like kl -> dz like z (0 for the closed form), one derivative (B, L) per head, the prior's own."""
+    if not sampled:
+        return 0, posterior.kl_backward(dkl, *heads), {}
+    dz, dparams = posterior.prior.log_prob_backward(-dkl, z, params)
+    dz = dz + dkl[..., None] * posterior.slope(z, *heads)
+    scores = zip(posterior.score(z, *heads), heads, strict=True)
+    dheads = [(dkl[..., None] * score).reshape(-1, *head.shape) for score, head in scores]  # (S, B, L) each
+    return dz, [dhead.sum(axis=0) for dhead in dheads], dparams

@@ -1,0 +1,161 @@
+"""Priors p(z): how to draw from them, log p(z), and its derivative.
+
+values  what a latent may be: "real", "binary" or "one-hot"; a family and its prior must agree
+"""
+
+import math
+
+import numpy as np
+
+from .. import arguments
+
+
+def absolute(x):
+    """|x|; a complex step goes through, which np.abs would drop."""
+    return np.where(x.real < 0, -x, x)
+
+
+def sign(x):
+    """-1, 0 or 1 by the real part, in the type of x."""
+    return np.sign(x.real).astype(x.dtype)
+
+
+class Prior:
+    """What most priors share: nothing to learn."""
+
+    values = "real"
+
+    def __init__(self, ops):
+        self.ops = ops
+
+    def parameters(self, latent_dim, rng, dtype):
+        """Its own learned arrays by name: none."""
+        return {}
+
+    def log_prob_backward(self, dlog_prob, z, params=None):
+        """dlog_prob (B,) or (S, B) -> dz like z, and its own derivatives: none, if z has no path."""
+        return np.zeros_like(z), {}
+
+
+class StandardNormal(Prior):
+    """p(z) = N(0, I)."""
+
+    def sample(self, rng, n, latent_dim, params=None):
+        """n draws of z -> (n, L)."""
+        return rng.standard_normal((n, latent_dim))  # (n, L)
+
+    def log_prob(self, z, params=None):
+        """z (B, L) or (S, B, L) -> (B,) or (S, B), nats."""
+        zero = np.zeros(z.shape[-2:], z.dtype)
+        return self.ops.gaussian_log_prob(z, zero, zero)
+
+    def log_prob_backward(self, dlog_prob, z, params=None):
+        """d log p / dz = -z: dlog_prob (B,) or (S, B) -> dz like z, and no derivatives of its own."""
+        return dlog_prob[..., None] * -z, {}
+
+
+class LaplacePrior(Prior):
+    """p(z) = prod e^-|z| / 2, which has its mode at exactly 0: most codes are near 0."""
+
+    def sample(self, rng, n, latent_dim, params=None):
+        """n draws of z -> (n, L)."""
+        return rng.laplace(size=(n, latent_dim))
+
+    def log_prob(self, z, params=None):
+        """-sum(|z| + log 2): z (B, L) or (S, B, L) -> (B,) or (S, B), nats."""
+        return -(absolute(z) + math.log(2)).sum(axis=-1)
+
+    def log_prob_backward(self, dlog_prob, z, params=None):
+        """d log p / dz = -sign(z)."""
+        return dlog_prob[..., None] * -sign(z), {}
+
+
+class MixturePrior(Prior):
+    """p(z) = sum_k pi_k N(z; mean_k, exp(logvar_k)), all of it learned; pi = softmax(weight)."""
+
+    def __init__(self, ops, components=10):
+        super().__init__(ops)
+        self.components = arguments.integer("components", components)
+
+    def parameters(self, latent_dim, rng, dtype):
+        """prior.weight (K,), prior.mean and prior.logvar (K, L); the means start at draws from N(0, I)."""
+        mean = rng.standard_normal((self.components, latent_dim)).astype(dtype)
+        weight = np.zeros(self.components, dtype)
+        return {"prior.weight": weight, "prior.mean": mean, "prior.logvar": np.zeros_like(mean)}
+
+    def sample(self, rng, n, latent_dim, params):
+        """A component by its weight, then a draw from it -> (n, L)."""
+        pi = np.exp(params["prior.weight"] - params["prior.weight"].max()).astype(float)
+        k = rng.choice(len(pi), n, p=pi / pi.sum())
+        std = np.exp(0.5 * params["prior.logvar"][k])
+        return params["prior.mean"][k] + std * rng.standard_normal((n, latent_dim))
+
+    def log_prob(self, z, params):
+        """log sum_k pi_k N_k(z): z (B, L) or (S, B, L) -> (B,) or (S, B), nats."""
+        return _log_sum(self._log_joint(z, params))[..., 0]
+
+    # with the responsibilities r_k = pi_k N_k(z) / p(z):
+    #   dlog p/dz        = sum_k r_k (mean_k - z) e^-logvar_k
+    #   dlog p/dmean_k   = r_k (z - mean_k) e^-logvar_k
+    #   dlog p/dlogvar_k = 1/2 r_k ((z - mean_k)^2 e^-logvar_k - 1)
+    #   dlog p/dweight_k = r_k - pi_k
+    def log_prob_backward(self, dlog_prob, z, params):
+        """dlog_prob (B,) or (S, B) -> dz like z, and the derivatives of weight, mean and logvar."""
+        joint, weight = self._log_joint(z, params), params["prior.weight"]
+        r = dlog_prob[..., None] * np.exp(joint - _log_sum(joint))  # (..., K)
+        away = z[..., None, :] - params["prior.mean"]  # (..., K, L)
+        pull = r[..., None] * away * np.exp(-params["prior.logvar"])
+        rest = tuple(range(z.ndim - 1))
+        dlogvar = 0.5 * (pull * away - r[..., None]).sum(axis=rest)
+        dweight = r.sum(axis=rest) - dlog_prob.sum() * np.exp(weight - _log_sum(weight))
+        own = {"prior.weight": dweight, "prior.mean": pull.sum(axis=rest), "prior.logvar": dlogvar}
+        return -pull.sum(axis=-2), own
+
+    def _log_joint(self, z, params):
+        """log pi_k N_k(z) -> (..., K)."""
+        weight, mean, logvar = (params[f"prior.{name}"] for name in ("weight", "mean", "logvar"))
+        squared = (z[..., None, :] - mean) ** 2 * np.exp(-logvar)  # (..., K, L)
+        return weight - _log_sum(weight) - 0.5 * (math.log(2 * math.pi) + logvar + squared).sum(axis=-1)
+
+
+def _log_sum(a):
+    """log sum_k e^a_k over the last axis, which is kept; the largest is taken out, so nothing overflows."""
+    most = a.max(axis=-1, keepdims=True)
+    return most + np.log(np.exp(a - most).sum(axis=-1, keepdims=True))
+
+
+class BernoulliPrior(Prior):
+    """p(z): binary latents, each 1 with probability r."""
+
+    values = "binary"
+
+    def __init__(self, ops, r=0.5):
+        super().__init__(ops)
+        self.r = arguments.number("r", r, above=0, below=1)
+
+    def sample(self, rng, n, latent_dim, params=None):
+        """n draws of z -> (n, L)."""
+        return (rng.random((n, latent_dim)) < self.r).astype(float)
+
+    def log_prob(self, z, params=None):
+        """z (B, L) or (S, B, L) of zeros and ones -> (B,) or (S, B), nats."""
+        return (z * math.log(self.r) + (1 - z) * math.log1p(-self.r)).sum(axis=-1)
+
+
+class CategoricalPrior(Prior):
+    """p(z): variables with K equally likely categories, z one-hot."""
+
+    values = "one-hot"
+
+    def __init__(self, ops, categories=10):
+        super().__init__(ops)
+        self.categories = arguments.integer("categories", categories, at_least=2)
+
+    def sample(self, rng, n, latent_dim, params=None):
+        """n draws of z -> (n, L)."""
+        K = self.categories
+        return np.eye(K)[rng.integers(K, size=(n, latent_dim // K))].reshape(n, -1)
+
+    def log_prob(self, z, params=None):
+        """z (B, L) or (S, B, L), one-hot -> (B,) or (S, B), nats: -log K for each variable."""
+        return -z.sum(axis=-1) * math.log(self.categories)
