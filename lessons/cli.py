@@ -23,6 +23,7 @@ TRACE = "the full traceback, if the file stops with an exception or is stopped"
 MODULES = {
     "variance": ("lab.variance", "compare the variance and the run time of gradient estimators"),
     "bench": ("lab.bench", "measure the time of a training step"),
+    "reproduce": ("lab.reproduce", "train the network of Burda et al. 2015, Table 1, beside their numbers"),
     "bugs": ("bugs.command", "plant classical bugs of VAE code and see which check finds them"),
 }
 

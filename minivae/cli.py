@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 
 from . import commands, training
+from .checkpoints import STATES
 from .commands import CHECKED
 from .config import Config
 from .estimators import ESTIMATORS
-from .runs import STATES
 
 
 def main(argv=None):
@@ -77,7 +77,7 @@ def png(text):
 
 # how an option is read, by the name of its value in `--help`
 KINDS = {"N": int, "X": float, "WIDTHS": widths, "FILE": path, "DIR": path, "RUN": path, "PNG": png}
-KINDS["SHAPE"] = widths
+KINDS |= {"SHAPE": widths, "LABEL": str}
 UNSET = {"default": argparse.SUPPRESS}  # the command must see whether the option is given
 
 
@@ -95,7 +95,7 @@ def add(group, flag, kind, text, default=None):
 
 def add_settings(group, defaults):
     """Add the fields of Config that `defaults` names."""
-    kinds = {int: "N", float: "X", tuple: "WIDTHS", tuple | None: "SHAPE"}
+    kinds = {int: "N", int | None: "N", float: "X", tuple: "WIDTHS", tuple | None: "SHAPE"}
     for field in dataclasses.fields(Config):
         if field.name in defaults:
             flag, check = "--" + field.name.replace("_", "-"), field.metadata["check"]
@@ -131,7 +131,8 @@ def parser():
         (names[2:6], "--data", "FILE", "where the run's data are now, if they have moved"),
         (names[1:5], "--seed", "N", "seed of the draws", 0),
         *(([name], "--out", "PNG", f"the picture to write (default: RUN/{name}.png)") for name in pictures),
-        (["sample"], "-n", "N", "how many", 100),
+        (["sample"], "-n", "N", "how many (default: 100, or 10 for each label)"),
+        (["sample"], "--label", "LABEL", "draw only this label of a conditional model"),
         (["reconstruct"], "-n", "N", "how many (default: 12, or all if there are fewer)"),
         (["interpolate"], "-n", "N", "how many pairs of images", 6),
         (["interpolate"], "--steps", "N", "pictures from one image to the other, both included", 10),

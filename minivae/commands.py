@@ -11,14 +11,15 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from . import arguments, data, evaluation, files, runs, training
+from . import arguments, checkpoints, data, evaluation, files, runs, training
 from .config import Config
 from .estimators import named
+from .inputs import corrupt, one_hot
 from .runs import Run
 
 # the settings of a run that `gradcheck` takes; small, since every entry is checked
 CHECKED = {"seed": 0, "batch_size": 5, "hidden": (8, 6), "latent": 3, "activation": "tanh"}
-CHECKED |= {"likelihood": "bernoulli", "beta": 0.7, "samples": 1}
+CHECKED |= {"likelihood": "bernoulli", "posterior": "gaussian", "prior": None, "beta": 0.7, "samples": 1}
 
 
 def train(out, overwrite, resume, checkpoint, threads, **settings):
@@ -39,23 +40,37 @@ def train(out, overwrite, resume, checkpoint, threads, **settings):
     started = time.perf_counter()
     training.train(run, folder, say=partial(print, flush=True))
     print(f"done in {time.perf_counter() - started:.0f} s; look at {folder}/reconstructions.png, then try:")
-    for command in ("sample", "reconstruct", "evaluate"):
+    for command in ("sample" if hasattr(run.model, "sample") else "interpolate", "reconstruct", "evaluate"):
         print(f"  python -m minivae {command} {shlex.quote(str(folder))}")
 
 
-def sample(run, n, draws, out, seed, checkpoint, threads):
-    """Decode draws from the prior."""
+def sample(run, n, draws, label, out, seed, checkpoint, threads):
+    """Decode draws from the prior; of a conditional model, a row for each label."""
     stored = _stored(run, checkpoint, threads)
-    model, rng = stored.model, arguments.seeded("seed", seed)
+    model, rng, columns = stored.model, arguments.seeded("seed", seed), None
+    if not hasattr(model, "sample"):
+        raise ValueError(
+            f"{run} is an autoencoder: it has no prior to draw from; try interpolate or reconstruct"
+        )
+    if label is not None and not len(stored.classes):
+        raise ValueError(f"--label {label} is for a conditional model, which {run} is not")
+    n = arguments.integer("n", (10 if len(stored.classes) and label is None else 100) if n is None else n)
+    given, title = {}, "decoded draws from the prior"
+    if len(stored.classes):
+        known = {str(name): name for name in stored.classes.tolist()}
+        if label is not None and label not in known:
+            raise ValueError(f"label {label} is none of the classes {', '.join(known)}")
+        labels = np.repeat([known[label]] if label else stored.classes, n)
+        given, n, columns = {"condition": one_hot(labels, stored.classes)}, len(labels), None if label else n
+        title += f", given {label}" if label else ", a row for each label"
+    images = model.sample(n, rng, **given)
+    if draws:
+        outputs = model.decode(model.prior.sample(rng, n, model.latent_dim, model.params), **given)
+        images, title = model.likelihood.sample(outputs, model.params, rng), "x ~ p(x|z), z from the prior"
     from . import plots
 
-    images, title = model.sample(n, rng), "decoded draws from the prior"
-    if draws:
-        images = model.likelihood.sample(
-            model.decode(model.prior.sample(rng, n, model.latent_dim)), model.params, rng
-        )
-        title = "x ~ p(x|z), z from the prior"
-    figure = plots.image_grid(stored.unscale(images), stored.image_shape, title=title)
+    like = None if stored.shift is None else stored.shift + np.stack([-stored.scale, stored.scale])
+    figure = plots.image_grid(stored.unscale(images), stored.image_shape, columns, title, like)
     _write_picture(figure, out or f"{run}/sample.png", _which(run, checkpoint, stored.epoch))
 
 
@@ -63,12 +78,16 @@ def reconstruct(run, n, out, seed, checkpoint, threads, **moved):
     """Encode test images and decode z = mu."""
     loaded = _loaded(run, checkpoint, threads, moved)
     rng, available = arguments.seeded("seed", seed), len(loaded.data.x_test)
-    rows = _choose(rng, min(12, available) if n is None else n, available)
-    x = data.minibatch(loaded.data.x_test[rows], loaded.config.pixels, rng)
+    (x, *seen), given = _test_rows(
+        loaded, _choose(rng, min(12, available) if n is None else n, available), rng
+    )
     from . import plots
 
-    means = loaded.model.reconstruct(x)
-    figure = plots.reconstructions(loaded.unscale(x), loaded.unscale(means), loaded.data.image_shape)
+    shown = loaded.unscale(seen[0] if seen else x)
+    means, title = loaded.unscale(loaded.model.reconstruct((seen or [x])[0], **given)), {}
+    if seen:
+        title = {"title": "above: corrupted, below: restored"}
+    figure = plots.reconstructions(shown, means, loaded.data.image_shape, **title)
     _write_picture(figure, out or f"{run}/reconstruct.png", _which(run, checkpoint, loaded.epoch))
 
 
@@ -77,15 +96,16 @@ def interpolate(run, n, steps, out, seed, checkpoint, threads, **moved):
     loaded = _loaded(run, checkpoint, threads, moved)
     rng, available = arguments.seeded("seed", seed), len(loaded.data.x_test)
     arguments.integer("steps", steps, at_least=2)
-    rows = _choose(rng, 2 * arguments.integer("n", n), available)
-    mu = loaded.model.encode(data.minibatch(loaded.data.x_test[rows], loaded.config.pixels, rng))[
-        0
-    ]  # (2 n, L)
-    t = np.linspace(0, 1, steps)[:, None]
-    lines = np.concatenate([(1 - t) * a + t * b for a, b in zip(mu[:n], mu[n:], strict=True)])  # (n steps, L)
+    (x, *_), given = _test_rows(loaded, _choose(rng, 2 * arguments.integer("n", n), available), rng)
+    z, t = loaded.model.code(x, **given), np.linspace(0, 1, steps)[:, None]  # (2 n, L), (steps, 1)
+    lines = np.concatenate([(1 - t) * a + t * b for a, b in zip(z[:n], z[n:], strict=True)])  # (n steps, L)
+    given = {
+        name: np.repeat(c[:n], steps, axis=0) for name, c in given.items()
+    }  # a line keeps its first label
     from . import plots
 
-    images, title = loaded.unscale(loaded.model.mean(lines)), "from the code of one test image to another's"
+    images = loaded.unscale(loaded.model.mean(lines, **given))
+    title = "from the code of one test image to another's"
     figure = plots.image_grid(images, loaded.data.image_shape, columns=steps, title=title)
     _write_picture(figure, out or f"{run}/interpolate.png", _which(run, checkpoint, loaded.epoch))
 
@@ -95,46 +115,74 @@ def encode(run, split, out, seed, checkpoint, threads, **moved):
     out = out or f"{run}/codes.npz"
     files.require_ours(out)  # before the work, not after it
     loaded = _loaded(run, checkpoint, threads, moved)
+    model, pixels, rng = loaded.model, loaded.config.pixels, arguments.seeded("seed", seed)
     images, labels = getattr(loaded.data, f"x_{split}"), getattr(loaded.data, f"y_{split}")
-    rng = arguments.seeded("seed", seed)
-    chunks = [
-        loaded.model.encode(x) for x, _ in evaluation.draws(loaded.model, images, loaded.config.pixels, rng)
-    ]
-    heads = zip(loaded.model.posterior.heads, map(np.concatenate, zip(*chunks, strict=True)), strict=True)
-    files.save_arrays(out, dict(heads) | ({} if labels is None else {"labels": np.asarray(labels)}))
-    print(f"wrote {out}: {', '.join(loaded.model.posterior.heads)} of {len(images):,} {split} images")
+    names, parts = getattr(getattr(model, "posterior", None), "heads", ("code",)), []
+    for rows in evaluation.chunks(images):
+        x, c = data.minibatch(images[rows], pixels, rng), loaded.condition(split, rows)
+        found = model.encode(x) if c is None else model.encode(x, c)
+        parts.append(found if isinstance(found, tuple) else (found,))
+    codes = dict(zip(names, map(np.concatenate, zip(*parts, strict=True)), strict=True))
+    files.save_arrays(out, codes | ({} if labels is None else {"labels": np.asarray(labels)}))
+    print(f"wrote {out}: {', '.join(names)} of {len(images):,} {split} images")
 
 
 def evaluate(run, seed, samples, csv, checkpoint, threads, **moved):
-    """Measure the ELBO, log p(x) and the active latents on the test set."""
+    """Measure the ELBO, log p(x) and the active latents on the test set; an autoencoder beside PCA."""
     if csv:
         files.require_ours(csv)
     loaded = _loaded(run, checkpoint, threads, moved)
-    model, pixels, images = loaded.model, loaded.config.pixels, loaded.data.x_test
     arguments.integer("samples", samples, at_least=0)
     rng = loaded.stream(runs.TEST) if seed is None else arguments.seeded("seed", seed)
-    each = evaluation.per_image(model, images, pixels, copy.deepcopy(rng))
-    # the same draws again, so that every line is about the same pixels
-    x = np.concatenate([x for x, _ in evaluation.draws(model, images, pixels, rng)])
-    which = _which(run, checkpoint, loaded.epoch)
-    print(f"{run}, {which}: {len(x):,} test images, {pixels} pixels, nats per image")
-    nll, kl = each["nll"].mean(), each["kl"].mean()
-    print(f"  -ELBO       {nll + kl:8.2f}   = nll {nll:.2f} + kl {kl:.2f}, one z from q(z|x) for each image")
-    if samples:
-        bar = partial(tqdm, desc="log p(x)", leave=False, disable=None)
-        each["nll_importance"] = evaluation.importance_nll_each(model, x, "grey", rng, samples, bar)
-        mean, error = evaluation.mean_and_error(each["nll_importance"])
-        spread = f"+- {error:.2f} over images; " * (len(x) > 1)
-        print(f"  -log p(x)   {mean:8.2f}   {spread}an upper bound by {samples} importance samples")
-    active = evaluation.active_units(model, x, "grey", rng)
-    print(f"  latents     {active.sum():5d}      of {active.size} are active: Var over x of mu(x) > 0.01")
+    which, pixels, count = (
+        _which(run, checkpoint, loaded.epoch),
+        loaded.config.pixels,
+        len(loaded.data.x_test),
+    )
+    print(f"{run}, {which}: {count:,} test images, {pixels} pixels, nats per image")
+    measure = _evaluate_autoencoder if loaded.config.model == "autoencoder" else _evaluate_vae
+    each = measure(loaded, rng, samples)
     if csv:
         labels = loaded.data.y_test
-        columns = {"image": np.arange(len(x))} | ({} if labels is None else {"label": labels}) | each
+        columns = {"image": np.arange(count)} | ({} if labels is None else {"label": labels}) | each
         rows = zip(*(column.tolist() for column in columns.values()), strict=True)
         lines = [",".join(columns), *(",".join(map(str, row)) for row in rows)]
         files.write(csv, ("\n".join(lines) + "\n").encode())
         print(f"wrote {csv}")
+
+
+def _evaluate_vae(loaded, rng, samples):
+    """Print the lines of a VAE -> the numbers of every image."""
+    model, images, c = loaded.model, loaded.data.x_test, loaded.condition("test")
+    walks = [*evaluation.draws(model, images, loaded.config.pixels, copy.deepcopy(rng), condition=c)]
+    each = evaluation.per_image(model, images, loaded.config.pixels, rng, c)
+    x = np.concatenate([x for x, *_ in walks])  # the same draws, so that every line is about the same pixels
+    nll, kl = each["nll"].mean(), each["kl"].mean()
+    print(f"  -ELBO       {nll + kl:8.2f}   = nll {nll:.2f} + kl {kl:.2f}, one z from q(z|x) for each image")
+    if samples:
+        bar = partial(tqdm, desc="log p(x)", leave=False, disable=None)
+        estimate = evaluation.importance_nll_each(model, x, "grey", rng, samples, bar, c)
+        mean, error = evaluation.mean_and_error(estimate)
+        spread, each["nll_importance"] = f"+- {error:.2f} over images; " * (len(x) > 1), estimate
+        print(f"  -log p(x)   {mean:8.2f}   {spread}an upper bound by {samples} importance samples")
+    active = evaluation.active_units(model, x, "grey", rng, condition=c)
+    print(f"  latents     {active.sum():5d}      of {active.size} are active: Var over x of mu(x) > 0.01")
+    return each
+
+
+def _evaluate_autoencoder(loaded, rng, samples):
+    """The same for an autoencoder: its error beside that of PCA with as many components."""
+    model, settings = loaded.model, (loaded.config.pixels, rng)
+    x, train = (data.minibatch(images, *settings) for images in (loaded.data.x_test, loaded.data.x_train))
+    nll = np.concatenate([model.forward(x[rows])[1].nll for rows in evaluation.chunks(x)]).astype(float)
+    means = np.concatenate([model.reconstruct(x[rows]) for rows in evaluation.chunks(x)])
+    pca = evaluation.pca_reconstruct(train, x, min(model.latent_dim, *train.shape))
+    print(f"  nll         {nll.mean():8.2f}   of each image given its own code")
+    for name, mean in (("this model", means), (f"PCA, L = {model.latent_dim}", pca)):
+        print(
+            f"  error       {((mean - x) ** 2).sum(axis=1).mean():8.2f}   squared, summed over pixels: {name}"
+        )
+    return {"nll": nll}
 
 
 def gradcheck(plot, backend, data_dim, dtype, estimator, **settings):
@@ -167,7 +215,7 @@ def gradcheck(plot, backend, data_dim, dtype, estimator, **settings):
 
 def _stored(folder, checkpoint, threads):
     """A trained model without its data."""
-    stored = runs.load_stored(folder, checkpoint)
+    stored = checkpoints.load_stored(folder, checkpoint)
     _set_threads(threads, stored.model)
     return stored
 
@@ -182,7 +230,7 @@ def _loaded(folder, checkpoint, threads, moved):
 
 def _which(folder, checkpoint, epoch):
     """Which state of the run was used, in words."""
-    best = checkpoint == "best" and Path(folder, runs.BEST).exists()
+    best = checkpoint == "best" and Path(folder, checkpoints.BEST).exists()
     return f"epoch {epoch}, {'the best by its test loss' if best else 'the last'}"
 
 
@@ -191,6 +239,14 @@ def _choose(rng, n, available):
     if arguments.integer("n", n) > available:
         raise ValueError(f"n must be at most {available}, the number of test images, got {n}")
     return np.sort(rng.choice(available, n, replace=False))
+
+
+def _test_rows(loaded, rows, rng):
+    """Test images x, besides them what the model sees if that is corrupted; the condition as a setting."""
+    config = loaded.config
+    x, c = data.minibatch(loaded.data.x_test[rows], config.pixels, rng), loaded.condition("test", rows)
+    seen = corrupt(x, config.corruption, config.corruption_amount, rng)
+    return [x] if seen is x else [x, seen], {} if c is None else {"condition": c}
 
 
 def _write_picture(figure, path, which=""):
@@ -211,10 +267,17 @@ def _headline(run, folder):
     model, config = run.model, run.config
     widths = "-".join(str(n) for n in (model.data_dim, *model.hidden, model.latent_dim))
     count = sum(param.size for param in model.params.values())
-    estimator = f", {config.estimator}" * (config.estimator != "pathwise")
-    estimator += f" with baseline {config.baseline}" * (config.baseline != "none")
+    words = [widths + f" {config.activation}", config.likelihood, f"{count:,} parameters"]
+    if config.model != "vae":
+        words[0] = f"{config.model} {words[0]}"
+    family = " ".join(filter(None, (config.posterior, config.prior)))
+    words += [f"{family} latents"] * (family != "gaussian")
+    words += [f"{config.optimizer} {config.lr:g}"]
+    if config.model != "autoencoder" and config.estimator != "pathwise":
+        baseline = f" with baseline {config.baseline}" * (config.baseline != "none")
+        words += [f"{config.estimator}{baseline}, S = {config.samples}"]
+    words += [f"bound {config.bound}, S = {config.samples}"] * (config.bound != "elbo")
+    words += [f"{config.corruption} corruption"] * (config.corruption != "none")
+    words += [f"{config.pixels} pixels"]
     resumed = f", after epoch {run.epoch}" * (run.epoch > 0) + f", step {run.step}" * (run.step > 0)
-    return (
-        f"{widths} {config.activation}, {config.likelihood}, {count:,} parameters, {config.optimizer} "
-        f"{config.lr:g}{estimator}, {config.pixels} pixels -> {folder}{resumed}"
-    )
+    return f"{', '.join(words)} -> {folder}{resumed}"

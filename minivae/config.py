@@ -11,9 +11,13 @@ import numpy as np
 
 from . import arguments, backends, network, optimizers
 from .data import PIXELS
-from .distributions import LIKELIHOODS
-from .estimators import ESTIMATORS, moving_average_baseline, named
-from .models import VAE
+from .distributions import LIKELIHOODS, POSTERIORS, PRIORS, CategoricalPosterior
+from .estimators import ESTIMATORS, WITH_PATH, moving_average_baseline, named
+from .inputs import CORRUPTIONS
+from .models import VAE, Autoencoder
+from .models.autoencoder import PENALTIES
+from .models.bounds import BOUNDS
+from .models.vae import KLS
 from .ops import ACTIVATIONS
 
 OPTIMIZERS = {
@@ -23,8 +27,23 @@ OPTIMIZERS = {
     "adam": optimizers.Adam,
 }
 SCHEDULES = ("constant", "linear", "cosine")
+MODELS = ("vae", "cvae", "autoencoder")
+VAE_ONLY = ("posterior", "prior", "kl", "categories", "condition", "bound", "beta", "beta_warmup", "samples")
+VAE_ONLY += ("estimator", "baseline")
+AUTOENCODER_ONLY = ("penalty", "penalty_weight")
 # settings that runs from before did not have; such a run has their defaults
-LATER = ("estimator", "baseline", "beta_warmup", "lr_schedule", "image_shape", "scale", "standardize")
+LATER = (
+    "estimator",
+    "baseline",
+    "beta_warmup",
+    "lr_schedule",
+    "image_shape",
+    "scale",
+    "standardize",
+    "model",
+)
+LATER += ("posterior", "prior", "kl", "categories", "condition", "bound", "corruption", "corruption_amount")
+LATER += AUTOENCODER_ONLY
 BASELINES = ("none", "mean", "optimal", "leave-one-out", "moving-average")
 WITHOUT_BASELINE = tuple(n for n in ESTIMATORS if n != "leave-one-out" and not n.endswith("-baseline"))
 
@@ -68,6 +87,7 @@ SEED, WEIGHT = partial(arguments.integer, at_least=0), partial(arguments.number,
 class Config:
     """Every setting of a run. A bad one raises ValueError or TypeError with the name of its option."""
 
+    model: str = option("vae", "cvae is vae with --condition labels", MODELS)
     seed: int = option(0, "seed of everything random", SEED)
     epochs: int = option(10, "passes over the training images", COUNT)
     batch_size: int = option(128, "images in a minibatch", COUNT)
@@ -75,11 +95,27 @@ class Config:
     latent: int = option(20, "latent dimensions L", COUNT)
     activation: str = option("relu", "activation of the hidden layers", ACTIVATIONS)
     likelihood: str = option("bernoulli", "p(x|z)", tuple(LIKELIHOODS))
+    posterior: str = option("gaussian", "q(z|x)", tuple(POSTERIORS))
+    prior: str | None = option(None, "p(z); default: the one that goes with q(z|x)", tuple(PRIORS))
+    categories: int = option(10, "of a categorical latent", partial(arguments.integer, at_least=2))
+    kl: str | None = option(None, "of q(z|x) and p(z); default: closed where it exists", KLS)
+    condition: str | None = option(None, "what both networks receive besides", ("labels",))
+    bound: str = option("elbo", "the objective; iwae is importance-weighted, with --samples", BOUNDS)
     beta: float = option(1.0, "weight of the KL term; 1 is the ELBO", WEIGHT)
     beta_warmup: int = option(0, "epochs in which beta grows from 0, in a straight line", SEED)
-    samples: int = option(1, "samples S of z per image", COUNT)
-    estimator: str = option("pathwise", "gradient estimator for the sampling step", WITHOUT_BASELINE)
-    baseline: str = option("none", "baseline that is subtracted from the score function's cost", BASELINES)
+    samples: int | None = option(None, "samples S of z per image; default: 1, or 8 without a path", COUNT)
+    estimator: str | None = option(
+        None,
+        "gradient estimator of the sampling step; default: pathwise, or score-function",
+        WITHOUT_BASELINE,
+    )
+    baseline: str | None = option(
+        None, "subtracted from the score function's cost; default: none, or leave-one-out", BASELINES
+    )
+    corruption: str = option("none", "of the input, to learn denoising", CORRUPTIONS)
+    corruption_amount: float = option(0.3, "probability of a pixel, or std of gaussian", WEIGHT)
+    penalty: str = option("none", "for sparse codes of the autoencoder", PENALTIES)
+    penalty_weight: float = option(1.0, "its weight in the loss", WEIGHT)
     optimizer: str = option("adam", "update rule; momentum is sgd with momentum 0.9", tuple(OPTIMIZERS))
     lr: float = option(1e-3, "learning rate", RATE)
     lr_schedule: str = option("constant", "of the learning rate, down to 0 at the last step", SCHEDULES)
@@ -91,36 +127,76 @@ class Config:
     backend: str = option("numba", "compiled kernels or plain NumPy", backends.BACKENDS)
 
     def __post_init__(self):
-        if self.pixels is None:
-            object.__setattr__(self, "pixels", "dynamic" if self.likelihood == "bernoulli" else "grey")
+        for name, value in self._defaults().items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
         for field in dataclasses.fields(self):
-            check = field.metadata["check"]
+            check, value = field.metadata["check"], getattr(self, field.name)
             check = check if callable(check) else partial(arguments.one_of, choices=check)
-            object.__setattr__(self, field.name, check(field.name, getattr(self, field.name)))
+            if value is not None or field.default is not None:
+                object.__setattr__(self, field.name, check(field.name, value))
+        for name in VAE_ONLY if self.model == "autoencoder" else AUTOENCODER_ONLY:
+            if getattr(self, name) != getattr(type(self), name):
+                raise ValueError(f"{name} is no setting of --model {self.model}")
         if self.scale and self.standardize:
             raise ValueError("scale and standardize exclude each other: choose one")
-        if self.baseline != "none" and self.estimator != "score-function":
+        if self.baseline not in (None, "none") and self.estimator != "score-function":
             raise ValueError(f"baseline {self.baseline} needs estimator score-function, not {self.estimator}")
         if self.baseline == "leave-one-out" and self.samples < 2:
             raise ValueError("baseline leave-one-out needs samples of at least 2")
+        if self.estimator in WITH_PATH and not self.has_path:
+            missing = f"and posterior {self.posterior} has none: leave it out for the score function"
+            raise ValueError(f"estimator {self.estimator} needs a path from q(z|x) to z, {missing}")
+        if self.bound == "iwae" and self.estimator != "pathwise":
+            raise ValueError(f"bound iwae has a pathwise gradient only, not {self.estimator}")
+        if self.condition and self.model == "vae":
+            object.__setattr__(self, "model", "cvae")
+        if self.corruption != "gaussian" and self.corruption_amount > 1:
+            raise ValueError(f"corruption_amount is a probability, got {self.corruption_amount}")
+
+    def _defaults(self):
+        """What a setting is that was left open; it depends on others."""
+        defaults = {"pixels": "dynamic" if self.likelihood == "bernoulli" else "grey"}
+        if self.model == "cvae":
+            defaults["condition"] = "labels"
+        if self.model != "autoencoder":
+            has_path = self.has_path or self.estimator is not None
+            defaults["estimator"] = "pathwise" if has_path else "score-function"
+            defaults["baseline"] = "none" if has_path else "leave-one-out"
+            defaults["samples"] = 1 if has_path else 8
+        return defaults
+
+    @property
+    def has_path(self):
+        """Whether the noise reaches z by a path that has a derivative; binary latents have none."""
+        return hasattr(POSTERIORS.get(self.posterior), "sample_backward")
 
     @property
     def scaling(self):
         """What `data.load_dataset` does with the numbers in a file."""
         return "scale" if self.scale else "standardize" if self.standardize else "none"
 
-    def build_model(self, data_dim, seed=0):
-        """The VAE of these settings, for images of `data_dim` pixels."""
+    def build_model(self, data_dim, seed=0, classes=0):
+        """The model of these settings, for images of `data_dim` pixels with `classes` labels."""
         given = self.latent, self.hidden, self.activation, self.likelihood, self.backend
-        return VAE(data_dim, *given, seed=seed)
+        if self.model == "autoencoder":
+            code = "sigmoid" if self.penalty == "kl" else "identity"
+            sparse = {"code_activation": code, "penalty": self.penalty, "weight": self.penalty_weight}
+            return Autoencoder(data_dim, *given, seed=seed, **sparse)
+        categorical = partial(CategoricalPosterior, categories=self.categories)
+        posterior = categorical if self.posterior == "categorical" else self.posterior
+        family = {"posterior": posterior, "prior": self.prior, "kl": self.kl}
+        return VAE(data_dim, *given, seed=seed, **family, condition_dim=classes if self.condition else 0)
 
-    def build_estimator(self, rng):
+    def build_estimator(self, rng, family):
         """The estimator for `loss_and_grads`; `rng` is for those that draw noise of their own."""
+        if self.model == "autoencoder":
+            return None
         if self.baseline == "moving-average":
-            return moving_average_baseline()
+            return moving_average_baseline(family=family)
         names = {"none": self.estimator, "leave-one-out": "leave-one-out"}
         name = names.get(self.baseline, f"score-function-{self.baseline}-baseline")
-        return None if name == "pathwise" else named(name, rng, self.beta)
+        return None if name == "pathwise" else named(name, rng, self.beta, family)
 
     @classmethod
     def from_json(cls, text, path):

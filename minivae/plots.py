@@ -29,16 +29,24 @@ def of_run(run, rng):
     """Yield (file name, Figure) for every picture of a run folder, in the units of its data."""
     model, pixels, (_, y_train, x_test, y_test, shape, *scaling, _) = run.model, run.config.pixels, run.data
     yield "curves.png", curves(run.history)
-    x = minibatch(x_test[:12], pixels, rng)
-    originals, means = unscale(x, *scaling), unscale(model.reconstruct(x), *scaling)
+    x, condition = minibatch(x_test[:12], pixels, rng), run.condition("test")
+    given = {} if condition is None else {"condition": condition[:12]}
+    originals, means = unscale(x, *scaling), unscale(model.reconstruct(x, **given), *scaling)
     yield "reconstructions.png", reconstructions(originals, means, shape)
-    samples, like = model.sample(100, rng), minibatch(x_test[:1000], "grey", rng)
-    samples, like = unscale(samples, *scaling), unscale(like, *scaling)
-    yield "samples.png", image_grid(samples, shape, title="decoded draws from the prior", like=like)
+    if hasattr(model, "sample"):
+        given, title = {}, "decoded draws from the prior"
+        if condition is not None:
+            given = {"condition": np.repeat(np.eye(len(run.classes), dtype=np.float32), 10, axis=0)}
+            title += ", a row for each label"
+        number = 100 if condition is None else len(given["condition"])
+        samples, like = model.sample(number, rng, **given), minibatch(x_test[:1000], "grey", rng)
+        samples, like = unscale(samples, *scaling), unscale(like, *scaling)
+        yield "samples.png", image_grid(samples, shape, 10, title, like=like)
     if model.latent_dim == 2:
-        mu = evaluation.latent_means(model, x_test, pixels, rng)
+        mu = evaluation.latent_means(model, x_test, pixels, rng, condition)
         known = y_test if y_train is None or y_test is None else np.concatenate([y_train, y_test])
         yield "latent_map.png", latent_map(mu, y_test, known)
+    if model.latent_dim == 2 and condition is None:
         yield "manifold.png", manifold(unscale(model.mean(prior_grid(20)), *scaling), shape)
 
 

@@ -12,21 +12,15 @@ import math
 import os
 import time
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from . import arguments, data, evaluation, files
-from .config import OPTIMIZERS, Config
+from . import data, evaluation, files
+from .checkpoints import BEST, CHECKPOINT, CONFIG, METRICS, differences, image_shape_of, read
+from .config import OPTIMIZERS
 from .estimators import moving_average_baseline
-from .models import VAE
+from .inputs import corrupt, one_hot
 
-CHECKPOINT, BEST, CONFIG, METRICS = "checkpoint.npz", "best.npz", "config.json", "metrics.csv"
-PICTURES = ("curves.png", "reconstructions.png", "samples.png", "latent_map.png", "manifold.png")
-WRITTEN = ("sample.png", "reconstruct.png", "interpolate.png", "codes.npz")  # by later commands
-RUN_FILES = {CHECKPOINT, BEST, CONFIG, METRICS, *PICTURES, *WRITTEN}
-STATES = ("best", "last")  # after the epoch with the lowest test loss, or after the last step
-CHANGEABLE = {"epochs", "data", "lr", "beta"}  # settings that a continued run may change
 COLUMNS = ("epoch", *(f"{split}_{term}" for split in ("train", "test") for term in ("loss", "nll", "kl")))
 WEIGHTS, TRAIN, TEST, FIGURES = range(4)  # the four streams of randomness made of one seed
 SCALING = "scale the data, with --standardize (or --scale for pictures)"
@@ -41,16 +35,16 @@ class Run:
     def __init__(self, config, dataset=None):
         self.config = config
         self.folder = None  # where it was saved or loaded
-        stored = (
-            data.load_dataset(config.data, config.image_shape, config.scaling) if dataset is None else dataset
-        )
-        self.digest = data.digest(stored)
-        self.model = config.build_model(stored.x_train.shape[1], self.stream(WEIGHTS))
-        self.data = data.prepare(stored, config.pixels, self.model.likelihood.support)
+        if dataset is None:
+            dataset = data.load_dataset(config.data, config.image_shape, config.scaling)
+        self.digest = data.digest(dataset)
+        self.classes = classes_of(dataset) if config.condition else np.empty(0)  # one column of c each
+        self.model = config.build_model(dataset.x_train.shape[1], self.stream(WEIGHTS), len(self.classes))
+        self.data = data.prepare(dataset, config.pixels, self.model.likelihood.support)
         self.model.start_output_at(*data.moments(self.data.x_train, config.pixels))
         self.optimizer = OPTIMIZERS[config.optimizer](lr=config.lr, backend=config.backend)
         self.rng = self.stream(TRAIN)
-        self.estimator = config.build_estimator(self.rng)
+        self.estimator = config.build_estimator(self.rng, getattr(self.model, "posterior", None))
         self.epoch = 0  # epochs finished
         self.step = 0  # steps done of the current epoch
         self.order = np.empty(0, np.uint32)  # of the images in the current epoch
@@ -77,6 +71,23 @@ class Run:
         warm = min(1.0, (done + 1) / (config.beta_warmup * self.steps)) if config.beta_warmup else 1.0
         return config.lr * schedule[config.lr_schedule], config.beta * warm
 
+    def given(self, split, rows, rng, samples, beta):
+        """What the model's loss takes for these rows of a split -> arguments, settings."""
+        config = self.config
+        x = data.minibatch(getattr(self.data, f"x_{split}")[rows], config.pixels, rng)  # (B, D)
+        seen = corrupt(x, config.corruption, config.corruption_amount, rng)
+        if config.model == "autoencoder":
+            return (seen, x), {}
+        eps = evaluation.noise(self.model, rng, len(x), samples)  # (B, L) or (S, B, L)
+        settings = {"condition": self.condition(split, rows), "bound": config.bound}
+        return (seen, eps, beta), settings | ({} if seen is x else {"target": x})
+
+    def condition(self, split, rows=slice(None)):
+        """The labels of these rows as c (B, C), or None for a model without a condition."""
+        if not self.config.condition:
+            return None
+        return one_hot(getattr(self.data, f"y_{split}")[rows], self.classes)
+
     def train_epoch(self, stop=lambda: False, progress=lambda images, loss: None):
         """Train to the end of the epoch, or until `stop()`; return whether the epoch is complete."""
         config, images = self.config, self.data.x_train
@@ -85,22 +96,22 @@ class Run:
             self.order = self.rng.permutation(len(images)).astype(np.uint32)
         while self.step < self.steps:
             rows = self.order[self.step * config.batch_size :][: config.batch_size]
-            x = data.minibatch(images[rows], config.pixels, self.rng)  # (B, D)
-            eps = evaluation.noise(self.model, self.rng, len(x), config.samples)  # (B, L) or (S, B, L)
             self.optimizer.lr, beta = self.rates()
+            args, settings = self.given("train", rows, self.rng, config.samples, beta)
+            if self.estimator is not None:
+                settings["estimator"] = self.estimator
             try:
-                terms, grads = self.model.loss_and_grads(x, eps, beta, self.estimator)
+                terms, grads = self.model.loss_and_grads(*args, **settings)
             except ValueError as error:
-                ranges = evaluation.ranges(self.model, x, eps)
+                ranges = evaluation.ranges(self.model, *args)
                 advice = "try a smaller --lr" if self.optimizer.t else f"no step was taken yet: {SCALING}"
-                at = f"epoch {self.epoch + 1}, step {self.step + 1}"
-                kept = f"; {KEPT}" * (self.epoch > 0)
+                at, kept = f"epoch {self.epoch + 1}, step {self.step + 1}", f"; {KEPT}" * (self.epoch > 0)
                 raise ValueError(f"{at}: {error} ({ranges}); {advice}{kept}") from None
             self.optimizer.step(self.model.params, grads)
-            self.sums += len(x) * np.array(terms)
+            self.sums += len(rows) * np.array(terms)
             self.step += 1
             self.elapsed_seconds = time.perf_counter() - started
-            progress(len(x), terms.loss)
+            progress(len(rows), terms.loss)
             if stop():
                 break
         return self.step == self.steps
@@ -120,14 +131,23 @@ class Run:
 
     def test_terms(self, samples=1):
         """Terms on the test set, with z sampled from the run's own test stream."""
-        settings = self.config.pixels, self.stream(TEST), self.config.beta, samples
-        return evaluation.average_terms(self.model, self.data.x_test, *settings)
+        rng, sums = self.stream(TEST), np.zeros(3)
+        for rows in evaluation.chunks(self.data.x_test, evaluation.ROWS // (samples or 1)):
+            args, settings = self.given("test", rows, rng, samples, self.config.beta)
+            sums += len(args[0]) * np.array(self.model.loss(*args, **settings))
+        return evaluation.Terms(*(sums / len(self.data.x_test)).tolist())
+
+    def losses(self, split):
+        """The loss after every epoch; an ELBO's by the present beta, which may have changed."""
+        nll = {"train": 2, "test": 5}[split]
+        if self.config.model == "autoencoder" or self.config.bound != "elbo":
+            return self.history[:, nll - 1]
+        return self.history[:, nll] + self.config.beta * self.history[:, nll + 1]
 
     @property
     def best_epoch(self):
-        """The epoch with the lowest test loss, by the present weight of the KL; 0 before the first."""
-        loss = self.history[:, 5] + self.config.beta * self.history[:, 6]  # nll + beta kl
-        return int(self.history[np.argmin(loss), 0]) if len(loss) else 0
+        """The epoch with the lowest test loss; 0 before the first."""
+        return int(self.history[np.argmin(self.losses("test")), 0]) if len(self.history) else 0
 
     def unscale(self, x):
         """x in the units of the file that it came from."""
@@ -159,6 +179,8 @@ class Run:
             if not np.isfinite(param).all():
                 raise ValueError(f"the parameter {name} is no longer finite; {KEPT}")
         seen = {"image_shape": np.array(self.data.image_shape)}  # what pictures without the data need
+        if self.config.condition:
+            seen["classes"] = self.classes
         if self.data.shift is not None:
             seen |= {"shift": self.data.shift, "scale": self.data.scale}
         arrays = self.arrays() | seen
@@ -181,7 +203,7 @@ class Run:
         """
         arrays, config = read(folder, state)
         continued = dataclasses.replace(config, **changes)
-        if changed := _differences(config, continued):
+        if changed := differences(config, continued):
             raise ValueError(f"--resume keeps the run's settings; it cannot change {', '.join(changed)}")
         try:
             run = cls(continued)
@@ -192,7 +214,7 @@ class Run:
         run.folder = Path(folder)
         if arrays.get("data") != run.digest:
             raise ValueError(f"the data in {run.config.data or 'MNIST'} are not those of the run in {folder}")
-        _image_shape(arrays)
+        image_shape_of(arrays)
         run.restore(arrays)
         if run.epoch > run.config.epochs or (run.epoch == run.config.epochs and run.step):
             raise ValueError(f"epochs must be more than the {run.epoch} that {folder} has already run")
@@ -232,68 +254,10 @@ class Run:
             raise ValueError("the checkpoint's counts, order or generator do not fit its data and settings")
 
 
-# ------------------------------------------------------------------------------ the folder
-
-
-class Stored(NamedTuple):
-    """A trained model without its data: what a picture needs."""
-
-    model: VAE
-    epoch: int
-    image_shape: tuple
-    shift: np.ndarray | None  # of the data, see `data.unscale`
-    scale: np.ndarray | None
-
-    def unscale(self, x):
-        """x in the units of the file that it came from."""
-        return data.unscale(x, self.shift, self.scale)
-
-
-def _differences(config, other):
-    """The settings that differ and may not."""
-    names = sorted({field.name for field in dataclasses.fields(Config)} - CHANGEABLE)
-    return [name for name in names if getattr(config, name) != getattr(other, name)]
-
-
-def read(folder, state="last"):
-    """A run folder's checkpoint and config, and whether its config.json belongs to them -> arrays, Config."""
-    arguments.one_of("checkpoint", state, STATES)
-    if not Path(folder).is_dir():
-        raise ValueError(f"run folder {folder} does not exist")
-    best, path = Path(folder, BEST), Path(folder, CONFIG)
-    checkpoint = best if state == "best" and best.exists() else Path(folder, CHECKPOINT)
-    arrays = files.load_arrays(checkpoint)
-    config = Config.from_json(files.entry(arrays, "config", np.array("")).item(), checkpoint)
-    given = Config.from_json(path.read_bytes(), path) if path.exists() else config  # killed too early
-    if wrong := _differences(config, given):
-        raise ValueError(f"{path} does not match the checkpoint in {', '.join(wrong)}")
-    return arrays, config
-
-
-def _image_shape(arrays):
-    shape = arrays.get("image_shape", np.zeros(0, int))
-    shape = tuple(shape.tolist()) if shape.ndim == 1 and shape.dtype.kind == "i" else ()
-    outputs = arrays.get("params/output.b", np.zeros(0)).shape
-    if not shape or min(shape) < 1 or outputs != (math.prod(shape),):
-        raise ValueError("the checkpoint's image_shape does not fit its parameters")
-    return shape
-
-
-def load_stored(folder, state="best"):
-    """The model of a run folder, without its data -> Stored."""
-    arrays, config = read(folder, state)
-    shape = _image_shape(arrays)
-    data_dim = math.prod(shape)
-    model = config.build_model(data_dim)
-    for name, param in model.params.items():
-        param[...] = files.entry(arrays, f"params/{name}", param)
-    names, like = ("shift", "scale") if config.scaling != "none" else (), np.zeros(data_dim, np.float32)
-    scaling = [files.entry(arrays, name, like) for name in names] or [None, None]
-    epoch = files.entry(arrays, "epoch", np.array(0)).item()
-    return Stored(model, epoch, shape, *scaling)
-
-
-def load_model(folder, state="best"):
-    """The model of a run folder, after its best epoch or its "last" step -> VAE, the shape of its images."""
-    stored = load_stored(folder, state)
-    return stored.model, stored.image_shape
+def classes_of(dataset):
+    """The sorted labels of the training set, in which the test set's must be."""
+    if dataset.y_train is None or dataset.y_test is None:
+        raise ValueError("--condition labels needs labels, and the data have none")
+    classes = np.unique(dataset.y_train)
+    one_hot(dataset.y_test, classes)
+    return classes

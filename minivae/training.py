@@ -11,7 +11,8 @@ import numpy as np
 from tqdm import tqdm
 
 from . import data, evaluation, files
-from .runs import BEST, FIGURES, RUN_FILES, TEST, Run
+from .checkpoints import BEST, RUN_FILES
+from .runs import FIGURES, TEST
 
 
 class Interrupted(KeyboardInterrupt):
@@ -99,45 +100,43 @@ def _train_epoch(run, pressed):
 def summary(run):
     """What a finished run tells of itself: three lines, and one for each thing that looks wrong.
 
-    The test loss, the active latents, and the two terms that the loss is made of.
+    The test loss, the two terms that it is made of, and the active latents.
     """
-    epoch, (loss, nll, kl) = run.epoch, run.history[-1, 4:]
-    best, pixels, images = run.best_epoch, run.config.pixels, run.data.x_test
-    active = evaluation.active_units(run.model, images, pixels, run.stream(TEST))
+    epoch, (loss, nll, kl), best, config = run.epoch, run.history[-1, 4:], run.best_epoch, run.config
     text = f"test loss {loss:.2f} nats per image"
     text += f", the best of {epoch} epochs" * (best == epoch > 1)
     if best != epoch:
-        text += f"; the best, {run.history[best - 1, 4]:.2f}, was after epoch {best}"
+        text += f"; the best, {run.losses('test')[best - 1]:.2f}, was after epoch {best}"
         text += f" and is kept as {BEST}" * Path(run.folder, BEST).exists()
     yield text
-    yield f"  {nll:.2f} for the reconstruction (nll), {run.config.beta:g} * {kl:.2f} for the KL to the prior"
-    yield f"  {active.sum()} of {active.size} latents are active: Var over x of mu(x) > 0.01"
+    weight, name = f"{config.beta:g} * {kl:.2f}", "KL to the prior"
+    if config.model == "autoencoder":
+        weight, name = f"{config.penalty_weight:g} * {kl:.2f}", f"penalty ({config.penalty})"
+    yield f"  {nll:.2f} for the reconstruction (nll), {weight} for the {name}"
+    condition, stream = run.condition("test"), run.stream(TEST)
+    active = evaluation.active_units(run.model, run.data.x_test, config.pixels, stream, condition=condition)
+    yield f"  {active.sum()} of {active.size} latents are active: Var over x of E[z|x] > 0.01"
     for text in concerns(run, int(active.sum())):
         yield f"note: {text}"
 
 
 def concerns(run, active):
     """What went wrong quietly, in words, each with what to try."""
-    config, latents = run.config, run.model.latent_dim
-    train, test = (
-        run.history[:, i] + config.beta * run.history[:, i + 1] for i in (2, 5)
-    )  # by the present beta
+    config, latents, train, test = run.config, run.model.latent_dim, run.losses("train"), run.losses("test")
+    variance = data.moments(run.data.x_train, config.pixels)[1]
     remedy = "a smaller --beta" if config.beta > 1 else "--beta-warmup 5 or more epochs"
-    if config.likelihood == "gaussian":
-        variance = data.moments(run.data.x_train, config.pixels)[1].mean()
-        shared = f"--likelihood gaussian-shared: the data have variance {variance:.2g}, gaussian has 1"
-        remedy = shared if variance < 0.5 else remedy
+    if config.likelihood == "gaussian" and variance.mean() < 0.5:
+        remedy = f"--likelihood gaussian-shared: the data have variance {variance.mean():.2g}, gaussian has 1"
     if not active:
         yield f"q(z|x) has collapsed to the prior, so every x gets the same reconstruction; try {remedy}"
-    elif active < latents / 4:
+    elif active < latents / 4 and config.posterior != "categorical":
         yield f"q(z|x) of the other {latents - active} latents has collapsed to the prior; try {remedy}"
     rise, gain = test[-1] - test.min(), abs(test[0] - test.min())
-    if np.any(train > test + np.maximum(np.abs(test), 1)) or test[-1] > test[0]:
+    if np.any(train > test + np.maximum(np.abs(test), 1)) or test[-1] > test[0] + 0.1 * abs(test[0]):
         yield f"training is unstable, the largest training loss is {train.max():.4g}; try a smaller --lr"
     elif rise > max(0.1 * gain, 0.01 * abs(test.min())) and train[-1] < train[run.best_epoch - 1]:
         yield f"the test loss has risen since epoch {run.best_epoch} while training went on: overfitting"
-    if config.likelihood == "gaussian-pixel":
-        constant = int((data.moments(run.data.x_train, config.pixels)[1] == 0).sum())
-        if constant:
-            unbounded = "their learned variance goes to 0, and the loss has no lower bound"
-            yield f"{constant} of {run.model.data_dim} pixels never change: {unbounded}; try gaussian-shared"
+    if config.likelihood == "gaussian-pixel" and (variance == 0).any():
+        unbounded = "their learned variance goes to 0, and the loss has no lower bound"
+        still = f"{(variance == 0).sum()} of {len(variance)} pixels never change"
+        yield f"{still}: {unbounded}; try gaussian-shared"

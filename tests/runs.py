@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from minivae import data, files, training
+from minivae.checkpoints import BEST, CHECKPOINT
 from minivae.config import Config
-from minivae.runs import BEST, CHECKPOINT, Run
+from minivae.runs import Run
 
 SMALL = Config(epochs=3, batch_size=50, hidden=(20,), latent=2)
 ONE_EPOCH = replace(SMALL, epochs=1)

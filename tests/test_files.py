@@ -15,8 +15,9 @@ from runs import MOVING, SMALL, assert_same_run, quietly, resumed, steps
 
 import minivae as mv
 from minivae import files
+from minivae.checkpoints import CHECKPOINT
 from minivae.config import Config
-from minivae.runs import CHECKPOINT, Run
+from minivae.runs import Run
 from minivae.training import new_folder
 
 

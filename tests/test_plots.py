@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from minivae import plots, runs
+from minivae import checkpoints, plots
 from minivae.config import Config
 from minivae.runs import Run
 
@@ -114,7 +114,7 @@ def test_the_pictures_of_a_run(digits, monkeypatch, latent):
         monkeypatch.setattr(plots, name, lambda *a, real=real, name=name: seen.update({name: a}) or real(*a))
     run = Run(Config(latent=latent, hidden=(20,), pixels="grey"), digits)
     drawn = dict(plots.of_run(run, np.random.default_rng(0)))
-    assert list(drawn) == list(runs.PICTURES)[: 5 if latent == 2 else 3]
+    assert list(drawn) == list(checkpoints.PICTURES)[: 5 if latent == 2 else 3]
     originals, means, shape = seen["reconstructions"]
     np.testing.assert_array_equal(originals, digits.x_test[:12] / np.float32(255))
     np.testing.assert_array_equal(means, run.model.reconstruct(originals))

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from runs import ONE_EPOCH, SMALL, quietly, resumed, steps
 
-from minivae import data, files, runs, training
-from minivae.runs import BEST, CHECKPOINT, Run
+from minivae import checkpoints, data, files, training
+from minivae.checkpoints import BEST, CHECKPOINT
+from minivae.runs import Run
 
 
 def said(run, **history):
@@ -115,10 +116,10 @@ def test_the_best_checkpoint_is_kept(digits, tmp_path):
         run.save(folder)
         assert files.load_arrays(folder / BEST)["epoch"] == best
         assert files.load_arrays(folder / CHECKPOINT)["epoch"] == run.epoch
-    assert runs.load_stored(folder).epoch == 2
-    assert runs.load_stored(folder, "last").epoch == 3
+    assert checkpoints.load_stored(folder).epoch == 2
+    assert checkpoints.load_stored(folder, "last").epoch == 3
     assert (resumed(folder, digits).epoch, resumed(folder, digits, state="best").epoch) == (3, 2)
-    for name, param in runs.load_model(folder)[0].params.items():
+    for name, param in checkpoints.load_model(folder)[0].params.items():
         np.testing.assert_array_equal(param, files.load_arrays(folder / BEST)[f"params/{name}"])
     run.folder = folder
     assert next(training.summary(run)).endswith("the best, 80.00, was after epoch 2 and is kept as best.npz")
@@ -140,7 +141,7 @@ def test_rates(digits):
 def test_the_rates_reach_the_step(digits, monkeypatch):
     run, given = Run(replace(ONE_EPOCH, beta=2.0, beta_warmup=1, lr_schedule="linear"), digits), []
     right = run.model.loss_and_grads
-    run.model.loss_and_grads = lambda x, eps, beta, *rest: given.append(beta) or right(x, eps, beta, *rest)
+    run.model.loss_and_grads = lambda x, eps, beta, **rest: given.append(beta) or right(x, eps, beta, **rest)
     monkeypatch.setattr(run.optimizer, "step", lambda *_: given.append(run.optimizer.lr))
     run.optimizer.t = 3
     run.train_epoch(stop=lambda: True)

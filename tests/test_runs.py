@@ -18,8 +18,9 @@ from runs import MOVING, ONE_EPOCH, SMALL, assert_same_run, contents, quietly, r
 
 import minivae as mv
 from minivae import files, plots, training
+from minivae.checkpoints import CHECKPOINT
 from minivae.config import Config
-from minivae.runs import CHECKPOINT, Run
+from minivae.runs import Run
 from minivae.training import new_folder
 
 
@@ -181,11 +182,11 @@ def test_ctrl_c_finishes_the_step_and_saves(digits, tmp_path, whole):
     run, calls, before = Run(SMALL, digits), [], signal.getsignal(signal.SIGINT)
     loss_and_grads = run.model.loss_and_grads
 
-    def interrupted(*args):
+    def interrupted(*args, **settings):
         calls.append(len(calls))
         if len(calls) == 10:
             signal.raise_signal(signal.SIGINT)
-        return loss_and_grads(*args)
+        return loss_and_grads(*args, **settings)
 
     run.model.loss_and_grads = interrupted
     said = r"stopped after epoch 2, step 3, saved; .* --resume .*cut"

@@ -30,8 +30,11 @@ def test_ten_losses(backend):
 
 def test_the_defaults_are_pinned():
     """The README's numbers belong to these; so do the optimizers' own settings."""
-    walk = "relu", "bernoulli", 1.0, 0, 1, "pathwise", "none", "adam", 1e-3, "constant", "dynamic"
-    assert Config() == Config(0, 10, 128, (400,), 20, *walk, None, None, False, False, "numba")
+    walk = {"hidden": (400,), "latent": 20, "activation": "relu", "likelihood": "bernoulli", "beta": 1.0}
+    walk |= {"posterior": "gaussian", "prior": None, "kl": None, "bound": "elbo", "samples": 1}
+    step = {"optimizer": "adam", "lr": 1e-3, "lr_schedule": "constant", "beta_warmup": 0, "baseline": "none"}
+    rest = {"estimator": "pathwise", "pixels": "dynamic", "data": None, "backend": "numba", "model": "vae"}
+    assert Config() == Config(seed=0, epochs=10, batch_size=128, **walk, **step, **rest)
     made = {name: make(lr=0.5, backend="numpy") for name, make in config.OPTIMIZERS.items()}
     assert [type(optimizer).__name__ for optimizer in made.values()] == ["SGD", "SGD", "RMSProp", "Adam"]
     assert (made["sgd"].momentum, made["momentum"].momentum) == (0, 0.9)
