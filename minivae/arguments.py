@@ -1,8 +1,8 @@
-"""Refuse a bad argument in one sentence: its name, what was expected, and what was given.
+"""Check an argument, or raise an error of one sentence: its name, what was expected, and what was given.
 
-Public entry points call these on their first lines; the functions behind them trust each other. A wrong
-shape that NumPy would broadcast, a NaN that would travel through ten layers, a string instead of an array:
-each ends here, as a `ValueError` or a `TypeError` that a student can act on.
+Public functions call these on their first lines; internal functions trust each other. A wrong shape that
+NumPy would broadcast, a NaN that would spread through ten layers, a string instead of an array: each raises a
+`ValueError` or a `TypeError` that tells a student what to change.
 """
 
 import math
@@ -12,7 +12,7 @@ import numpy as np
 
 
 def describe(value):
-    """Say in a few words what a value is, for the end of an error message."""
+    """A short description of a value, for the end of an error message."""
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape} and type {value.dtype}"
     text = repr(value)
@@ -22,14 +22,16 @@ def describe(value):
 # ------------------------------------------------------------------------------ single values
 
 
-def integer(name, value, at_least=1):
-    """Return `value` as an int that is at least `at_least`."""
+def integer(name, value, at_least=1, below=2**31):
+    """Return `value` as an int in [at_least, below), by default a size that can fit in memory."""
     try:
         number = operator.index(value)
     except TypeError:
         raise TypeError(f"{name} must be an integer, got {describe(value)}") from None
     if isinstance(value, bool) or number < at_least:
         raise ValueError(f"{name} must be an integer of at least {at_least}, got {value!r}")
+    if number >= below:
+        raise ValueError(f"{name} must be an integer below {below}, got {value!r}")
     return number
 
 
@@ -66,10 +68,10 @@ def generator(name, rng):
 
 
 def seeded(name, seed):
-    """A Generator made from a seed of at least 0; a Generator is returned as it is."""
+    """A Generator made from a seed of at least 0; a Generator is returned unchanged."""
     if isinstance(seed, np.random.Generator):
         return seed
-    return np.random.default_rng(integer(name, seed, at_least=0))
+    return np.random.default_rng(integer(name, seed, at_least=0, below=math.inf))
 
 
 # ------------------------------------------------------------------------------ arrays
@@ -90,7 +92,7 @@ def numeric(name, array):
 
 
 def cast(name, array, dtype, lowest=-math.inf, highest=math.inf):
-    """Return `array` in the type that a model computes in, finite and within [lowest, highest]."""
+    """Return `array` in the dtype of a model; refuse entries that are not finite or not in [lowest, highest]."""
     if not isinstance(array, np.ndarray) or array.dtype.kind not in NUMBERS:
         array = numeric(name, array)
     if array.dtype.kind == "c" and np.dtype(dtype).kind != "c":
@@ -115,7 +117,7 @@ def cast(name, array, dtype, lowest=-math.inf, highest=math.inf):
 
 
 def shape(name, array, expected):
-    """Refuse an array whose shape is not exactly `expected`: nothing may broadcast silently."""
+    """Refuse an array whose shape is not exactly `expected`, so that nothing broadcasts silently."""
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name} must be a NumPy array of shape {tuple(expected)}, got {describe(array)}")
     if array.shape != tuple(expected):
@@ -123,7 +125,7 @@ def shape(name, array, expected):
 
 
 def shapes(**arrays):
-    """Refuse arrays whose axes do not fit together: name=(array, axes), one letter an axis.
+    """Refuse arrays whose axes do not fit together: name=(array, axes), one letter per axis.
 
     A letter means the same size wherever it occurs; a leading * is an axis of samples that may be absent.
     shapes(mu=(mu, "BL"), eps=(eps, "*BL")) accepts mu (5, 3) with eps (5, 3) or (S, 5, 3), and nothing else.

@@ -1,7 +1,7 @@
-"""Choose the functions that compute: `ops` (NumPy, the text to read) or `kernels` (compiled by numba).
+"""Choose the implementation of the operations: `ops` (NumPy, made to be read) or `kernels` (compiled by numba).
 
-Both are namespaces with the same functions. `kernels` is imported here, and only when it is chosen, so
-that `import minivae` loads no numba.
+Both are namespaces with the same functions. `kernels` is imported here, and only when it is chosen, so that
+`import minivae` does not load numba.
 """
 
 from importlib import import_module
@@ -12,7 +12,7 @@ BACKENDS = ("numba", "numpy")
 
 
 def namespace(backend):
-    """The module for "numba" or "numpy"; any other namespace with the functions of `ops` as it is."""
+    """The module for "numba" or "numpy"; another namespace with the functions of `ops` is returned unchanged."""
     if isinstance(backend, str):
         return import_module(
             {"numba": ".kernels", "numpy": ".ops"}[arguments.one_of("backend", backend, BACKENDS)],

@@ -1,4 +1,4 @@
-"""What a run folder holds, and the model in it without its data."""
+"""The files of a run folder, and how to load its model without its data."""
 
 import dataclasses
 import math
@@ -13,35 +13,41 @@ from .models.model import Model
 
 CHECKPOINT, BEST, CONFIG, METRICS = "checkpoint.npz", "best.npz", "config.json", "metrics.csv"
 PICTURES = ("curves.png", "reconstructions.png", "samples.png", "latent_map.png", "manifold.png")
-WRITTEN = ("sample.png", "reconstruct.png", "interpolate.png", "codes.npz")  # by later commands
+WRITTEN = (
+    "sample.png",
+    "reconstruct.png",
+    "interpolate.png",
+    "codes.npz",
+    "components.png",
+)  # by later commands
 RUN_FILES = {CHECKPOINT, BEST, CONFIG, METRICS, *PICTURES, *WRITTEN}
-STATES = ("best", "last")  # after the epoch with the lowest test loss, or after the last step
+STATES = ("best", "last")  # the epoch with the lowest test loss, or the last step
 CHANGEABLE = {"epochs", "data", "lr", "beta"}  # settings that a continued run may change
 
 
 class Stored(NamedTuple):
-    """A trained model without its data: what a picture needs."""
+    """A trained model without its data, which is enough to draw samples."""
 
     model: Model
     epoch: int
     image_shape: tuple
     shift: np.ndarray | None  # of the data, see `data.unscale`
     scale: np.ndarray | None
-    classes: np.ndarray  # the labels that it can be conditioned on, often none
+    classes: np.ndarray  # the labels of a conditional model, otherwise empty
 
     def unscale(self, x):
-        """x in the units of the file that it came from."""
+        """x in the units of the data file."""
         return data.unscale(x, self.shift, self.scale)
 
 
 def differences(config, other):
-    """The settings that differ and may not."""
+    """The names of settings that differ although they must not."""
     names = sorted({field.name for field in dataclasses.fields(Config)} - CHANGEABLE)
     return [name for name in names if getattr(config, name) != getattr(other, name)]
 
 
 def read(folder, state="last"):
-    """A run folder's checkpoint and config, and whether its config.json belongs to them -> arrays, Config."""
+    """A run folder's checkpoint and its settings, which must match config.json -> arrays, Config."""
     arguments.one_of("checkpoint", state, STATES)
     if not Path(folder).is_dir():
         raise ValueError(f"run folder {folder} does not exist")
@@ -56,7 +62,7 @@ def read(folder, state="last"):
 
 
 def image_shape_of(arrays):
-    """The shape of the images in a checkpoint, which must fit its parameters."""
+    """The shape of the images in a checkpoint. ValueError if it does not fit the parameters."""
     shape = arrays.get("image_shape", np.zeros(0, int))
     shape = tuple(shape.tolist()) if shape.ndim == 1 and shape.dtype.kind == "i" else ()
     outputs = arrays.get("params/output.b", np.zeros(0)).shape
@@ -81,6 +87,6 @@ def load_stored(folder, state="best"):
 
 
 def load_model(folder, state="best"):
-    """The model of a run folder, after its best epoch or its "last" step -> VAE, the shape of its images."""
+    """The model of a run folder at its "best" epoch or "last" step -> model, the shape of its images."""
     stored = load_stored(folder, state)
     return stored.model, stored.image_shape

@@ -1,6 +1,6 @@
 """python -m minivae: train a VAE, look at what it learned, check its gradients.
 
-Every error that a user can make ends as one line on standard error and exit code 2; Ctrl-C ends with 130.
+A user error prints one line on standard error and exits with code 2; Ctrl-C exits with 130.
 """
 
 import argparse
@@ -11,10 +11,11 @@ import shlex
 import sys
 from pathlib import Path
 
-from . import commands, training
+from . import commands, fits, training
 from .checkpoints import STATES
 from .commands import CHECKED
 from .config import Config
+from .data import PIXELS
 from .estimators import ESTIMATORS
 
 
@@ -53,7 +54,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def path(text):
-    """A path that is not empty: an unset shell variable must not mean the current folder."""
+    """A path that is not empty, so that an unset shell variable does not mean the current folder."""
     if not text:
         raise argparse.ArgumentTypeError("expected a path, got an empty word")
     return text
@@ -75,7 +76,7 @@ def png(text):
     return text
 
 
-# how an option is read, by the name of its value in `--help`
+# how the value of an option is parsed, by its name in `--help`
 KINDS = {"N": int, "X": float, "WIDTHS": widths, "FILE": path, "DIR": path, "RUN": path, "PNG": png}
 KINDS |= {"SHAPE": widths, "LABEL": str}
 UNSET = {"default": argparse.SUPPRESS}  # the command must see whether the option is given
@@ -107,14 +108,35 @@ def add_settings(group, defaults):
             action.default = argparse.SUPPRESS  # --resume must see what is given
 
 
+def add_fit(sub):
+    """The options of `fit`."""
+    sub.add_argument("kind", choices=fits.KINDS, help="a mixture, by EM; or probabilistic PCA")
+    for option in (
+        ("--components", "N", "K of a mixture", 10),
+        ("--family", fits.FAMILIES, "p(x|k) of a mixture: a Gaussian with such a covariance", "diagonal"),
+        ("--latent", "N", "L of pPCA", 20),
+        ("--data", "FILE", "data of your own (default: MNIST)"),
+        ("--image-shape", "SHAPE", "of the rows in --data: 28,20, or 32,32,3 for colour"),
+        ("--pixels", PIXELS, "use of grey pixels (default: grey; bernoulli: dynamic, drawn once)"),
+        ("--steps", "N", "of EM, at most", 200),
+        ("--restarts", "N", "runs of EM; the best is kept", 1),
+        ("--seed", "N", "seed of everything random", 0),
+        ("--out", "DIR", "the run folder (default: the next number under runs/)"),
+    ):
+        add(sub, *option)
+    sub.add_argument("--scale", action="store_true", help="map the range of the data to [0, 1]")
+    sub.add_argument("--standardize", action="store_true", help="give columns mean 0 and variance 1")
+    sub.add_argument("--overwrite", action="store_true", help="replace the run in --out")
+
+
 def parser():
-    """Every command and its options; the settings of a run among them are the fields of Config."""
-    about = "Variational autoencoders, written by hand."
+    """The parser of all commands; the settings of a run are the fields of Config."""
+    about = "Variational autoencoders with every derivative written by hand."
     root = Parser("python -m minivae", description=about, allow_abbrev=False)
     group, subs = root.add_subparsers(title="commands", metavar="COMMAND", required=True), {}
-    names = ("train", "sample", "reconstruct", "interpolate", "encode", "evaluate", "gradcheck")
+    names = ("train", "sample", "reconstruct", "interpolate", "encode", "evaluate", "gradcheck", "fit")
     for name in names:
-        function = getattr(commands, name)
+        function = fits.command if name == "fit" else getattr(commands, name)
         words = {"help": function.__doc__, "description": function.__doc__}
         subs[name] = group.add_parser(name, allow_abbrev=False, **words)
         subs[name].set_defaults(command=function)
@@ -124,36 +146,39 @@ def parser():
     backends, estimators, pictures = ("numba", "numpy", "both"), tuple(ESTIMATORS), names[1:4]
     for to, *option in (
         (["train"], "--out", "DIR", "the run folder (default: the next number under runs/)"),
-        (["train"], "--resume", "RUN", "continue a run that was stopped, to the same bits"),
-        (["train"], "--checkpoint", STATES, "with --resume: where to continue (default: last)"),
+        (["train"], "--resume", "RUN", "continue a stopped run; the result is bit for bit the same"),
+        (["train"], "--checkpoint", STATES, "with --resume: the checkpoint to continue from (default: last)"),
         (names[1:6], "run", "RUN", "a run folder, such as runs/1"),
-        (names[1:6], "--checkpoint", STATES, "by its test loss the best, or the last", "best"),
-        (names[2:6], "--data", "FILE", "where the run's data are now, if they have moved"),
-        (names[1:5], "--seed", "N", "seed of the draws", 0),
+        (names[1:6], "--checkpoint", STATES, "the epoch with the lowest test loss, or the last one", "best"),
+        (names[2:6], "--data", "FILE", "new path of the run's data, if the file has moved"),
+        (names[1:5], "--seed", "N", "seed of the random draws", 0),
         *(([name], "--out", "PNG", f"the picture to write (default: RUN/{name}.png)") for name in pictures),
-        (["sample"], "-n", "N", "how many (default: 100, or 10 for each label)"),
-        (["sample"], "--label", "LABEL", "draw only this label of a conditional model"),
-        (["reconstruct"], "-n", "N", "how many (default: 12, or all if there are fewer)"),
-        (["interpolate"], "-n", "N", "how many pairs of images", 6),
-        (["interpolate"], "--steps", "N", "pictures from one image to the other, both included", 10),
+        (["sample"], "-n", "N", "number of samples (default: 100, or 10 per label)"),
+        (["sample"], "--label", "LABEL", "sample only this label (conditional models)"),
+        (["reconstruct"], "-n", "N", "number of images (default: 12, or all if there are fewer)"),
+        (["interpolate"], "-n", "N", "number of pairs of images (default: 6, or all if fewer)"),
+        (["interpolate"], "--steps", "N", "pictures per pair, both ends included", 10),
         (["encode"], "--split", ("test", "train"), "which images", "test"),
         (["encode"], "--out", "FILE", "the .npz to write (default: RUN/codes.npz)"),
-        (["evaluate"], "--seed", "N", "seed of the draws (default: the run's own test draws)"),
-        (["evaluate"], "--samples", "N", "importance samples for log p(x), 0 for none", 100),
-        (["evaluate"], "--csv", "FILE", "write the numbers of every image"),
+        (["evaluate"], "--seed", "N", "seed of the draws (default: the draws of the run's own test)"),
+        (["evaluate"], "--samples", "N", "importance samples for log p(x); 0 skips it (default: 100)"),
+        (["evaluate"], "--csv", "FILE", "write the numbers of every image to this file"),
         (names[:6], "--threads", "N", "threads for numba (default: all)"),
         (["gradcheck"], "--data-dim", "N", "pixels D", 12),
-        (["gradcheck"], "--estimator", estimators, "gradient estimator for the sampling step", "pathwise"),
+        (["gradcheck"], "--estimator", estimators, "gradient estimator for the sampling step"),
         (["gradcheck"], "--backend", backends, "compiled kernels, plain NumPy", "both"),
         (["gradcheck"], "--dtype", ("float64", "float32"), "precision", "float64"),
-        (["gradcheck"], "--plot", "PNG", "the picture to write, with the error of every entry"),
+        (["gradcheck"], "--plot", "PNG", "write a picture with the error of every entry"),
     ):
         for name in to:
             add(subs[name], *option)
+    add_fit(subs["fit"])
     subs["train"].add_argument("--overwrite", action="store_true", help="replace the run in --out")
-    subs["sample"].add_argument("--draws", action="store_true", help="draw x from p(x|z); else show its mean")
-    bugs = subs["gradcheck"].add_argument_group("or a bug on purpose (python -m lessons bugs)")
-    bugs.add_argument("--plant", metavar="BUG", help="plant a classical bug, and see it found", **UNSET)
-    bugs.add_argument("--list-bugs", action="store_true", help="list them", **UNSET)
-    bugs.add_argument("--bug-table", action="store_true", help="which check catches which bug", **UNSET)
+    subs["sample"].add_argument(
+        "--draws", action="store_true", help="draw x from p(x|z) instead of showing its mean"
+    )
+    bugs = subs["gradcheck"].add_argument_group("planted bugs (the same as python -m lessons bugs)")
+    bugs.add_argument("--plant", metavar="BUG", help="check a model with a classical bug", **UNSET)
+    bugs.add_argument("--list-bugs", action="store_true", help="list the bugs", **UNSET)
+    bugs.add_argument("--bug-table", action="store_true", help="show which check catches which bug", **UNSET)
     return root

@@ -1,29 +1,31 @@
-"""What each command of `python -m minivae` does; `cli` reads the words and reports the errors."""
+"""The function behind each command of `python -m minivae`; `cli` parses its options and reports errors."""
 
 import copy
+import io
 import os
 import shlex
 import sys
 import time
+from csv import writer as csv_writer
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from . import arguments, checkpoints, data, evaluation, files, runs, training
+from . import arguments, checkpoints, data, evaluation, files, fits, runs, training
 from .config import Config
 from .estimators import named
 from .inputs import corrupt, one_hot
 from .runs import Run
 
-# the settings of a run that `gradcheck` takes; small, since every entry is checked
+# the settings of `gradcheck` and their defaults: a small model, since every entry is checked
 CHECKED = {"seed": 0, "batch_size": 5, "hidden": (8, 6), "latent": 3, "activation": "tanh"}
-CHECKED |= {"likelihood": "bernoulli", "posterior": "gaussian", "prior": None, "beta": 0.7, "samples": 1}
+CHECKED |= {"likelihood": "bernoulli", "posterior": "gaussian", "prior": None, "beta": 0.7, "samples": None}
 
 
 def train(out, overwrite, resume, checkpoint, threads, **settings):
-    """Train a VAE and leave a run folder, or continue a run."""
+    """Train a VAE or an autoencoder and write a run folder, or continue a run."""
     if settings.get("data"):
         settings["data"] = os.path.abspath(settings["data"])  # so that a run can be resumed from anywhere
     if resume is None and checkpoint is not None:
@@ -36,7 +38,7 @@ def train(out, overwrite, resume, checkpoint, threads, **settings):
     print(run.data.found, _headline(run, folder), sep="\n", flush=True)
     if run.changed:
         names = " and ".join(f"--{name}" for name in run.changed)
-        print(f"note: with another {names} it ends with other bits than a run that was never stopped")
+        print(f"note: with a different {names} the result differs from that of a run that was never stopped")
     started = time.perf_counter()
     training.train(run, folder, say=partial(print, flush=True))
     print(f"done in {time.perf_counter() - started:.0f} s; look at {folder}/reconstructions.png, then try:")
@@ -45,7 +47,9 @@ def train(out, overwrite, resume, checkpoint, threads, **settings):
 
 
 def sample(run, n, draws, label, out, seed, checkpoint, threads):
-    """Decode draws from the prior; of a conditional model, a row for each label."""
+    """Decode draws from the prior; for a conditional model, one row per label."""
+    if fits.is_fit(run):
+        return fits.sample(run, n, out, seed)
     stored = _stored(run, checkpoint, threads)
     model, rng, columns = stored.model, arguments.seeded("seed", seed), None
     if not hasattr(model, "sample"):
@@ -53,7 +57,7 @@ def sample(run, n, draws, label, out, seed, checkpoint, threads):
             f"{run} is an autoencoder: it has no prior to draw from; try interpolate or reconstruct"
         )
     if label is not None and not len(stored.classes):
-        raise ValueError(f"--label {label} is for a conditional model, which {run} is not")
+        raise ValueError(f"--label {label} needs a conditional model, and {run} is not one")
     n = arguments.integer("n", (10 if len(stored.classes) and label is None else 100) if n is None else n)
     given, title = {}, "decoded draws from the prior"
     if len(stored.classes):
@@ -75,7 +79,7 @@ def sample(run, n, draws, label, out, seed, checkpoint, threads):
 
 
 def reconstruct(run, n, out, seed, checkpoint, threads, **moved):
-    """Encode test images and decode z = mu."""
+    """Encode test images and decode the means of q(z|x)."""
     loaded = _loaded(run, checkpoint, threads, moved)
     rng, available = arguments.seeded("seed", seed), len(loaded.data.x_test)
     (x, *seen), given = _test_rows(
@@ -92,11 +96,14 @@ def reconstruct(run, n, out, seed, checkpoint, threads, **moved):
 
 
 def interpolate(run, n, steps, out, seed, checkpoint, threads, **moved):
-    """Decode the line between the codes of two test images, n times."""
+    """Decode points on the line between the codes of two test images."""
     loaded = _loaded(run, checkpoint, threads, moved)
     rng, available = arguments.seeded("seed", seed), len(loaded.data.x_test)
     arguments.integer("steps", steps, at_least=2)
-    (x, *_), given = _test_rows(loaded, _choose(rng, 2 * arguments.integer("n", n), available), rng)
+    n = min(6, available // 2) if n is None else arguments.integer("n", n)
+    if not 0 < 2 * n <= available:
+        raise ValueError(f"n must be at most {available // 2}, got {n or 1}: a line needs two test images")
+    (x, *_), given = _test_rows(loaded, _choose(rng, 2 * n, available), rng)
     z, t = loaded.model.code(x, **given), np.linspace(0, 1, steps)[:, None]  # (2 n, L), (steps, 1)
     lines = np.concatenate([(1 - t) * a + t * b for a, b in zip(z[:n], z[n:], strict=True)])  # (n steps, L)
     given = {
@@ -111,7 +118,7 @@ def interpolate(run, n, steps, out, seed, checkpoint, threads, **moved):
 
 
 def encode(run, split, out, seed, checkpoint, threads, **moved):
-    """Write q(z|x) of every image: an .npz with mu, logvar and labels."""
+    """Write an .npz with q(z|x) of every image (mu and logvar, for the Gaussian) and the labels."""
     out = out or f"{run}/codes.npz"
     files.require_ours(out)  # before the work, not after it
     loaded = _loaded(run, checkpoint, threads, moved)
@@ -128,56 +135,70 @@ def encode(run, split, out, seed, checkpoint, threads, **moved):
 
 
 def evaluate(run, seed, samples, csv, checkpoint, threads, **moved):
-    """Measure the ELBO, log p(x) and the active latents on the test set; an autoencoder beside PCA."""
+    """Measure the ELBO, log p(x) and active latents on the test set; compare an autoencoder with PCA."""
     if csv:
         files.require_ours(csv)
+    if fits.is_fit(run):
+        return fits.evaluate(run, moved.get("data"), csv)
     loaded = _loaded(run, checkpoint, threads, moved)
-    arguments.integer("samples", samples, at_least=0)
+    autoencoder = loaded.config.model == "autoencoder"
+    if autoencoder and samples is not None:
+        raise ValueError(f"samples are for log p(x), which {run} does not have: it is an autoencoder")
+    samples = 100 if samples is None else arguments.integer("samples", samples, at_least=0)
     rng = loaded.stream(runs.TEST) if seed is None else arguments.seeded("seed", seed)
     which, pixels, count = (
         _which(run, checkpoint, loaded.epoch),
         loaded.config.pixels,
         len(loaded.data.x_test),
     )
+    if loaded.config.corruption != "none" and not autoencoder:
+        pixels += " and uncorrupted"
     print(f"{run}, {which}: {count:,} test images, {pixels} pixels, nats per image")
-    measure = _evaluate_autoencoder if loaded.config.model == "autoencoder" else _evaluate_vae
-    each = measure(loaded, rng, samples)
+    each = (_evaluate_autoencoder if autoencoder else _evaluate_vae)(loaded, rng, samples)
     if csv:
         labels = loaded.data.y_test
         columns = {"image": np.arange(count)} | ({} if labels is None else {"label": labels}) | each
         rows = zip(*(column.tolist() for column in columns.values()), strict=True)
-        lines = [",".join(columns), *(",".join(map(str, row)) for row in rows)]
-        files.write(csv, ("\n".join(lines) + "\n").encode())
+        text = io.StringIO()
+        csv_writer(text, lineterminator="\n").writerows([columns, *rows])
+        files.write(csv, text.getvalue().encode())
         print(f"wrote {csv}")
 
 
 def _evaluate_vae(loaded, rng, samples):
-    """Print the lines of a VAE -> the numbers of every image."""
+    """Print the evaluation of a VAE -> column name -> numbers of every image."""
     model, images, c = loaded.model, loaded.data.x_test, loaded.condition("test")
     walks = [*evaluation.draws(model, images, loaded.config.pixels, copy.deepcopy(rng), condition=c)]
     each = evaluation.per_image(model, images, loaded.config.pixels, rng, c)
     x = np.concatenate([x for x, *_ in walks])  # the same draws, so that every line is about the same pixels
     nll, kl = each["nll"].mean(), each["kl"].mean()
     print(f"  -ELBO       {nll + kl:8.2f}   = nll {nll:.2f} + kl {kl:.2f}, one z from q(z|x) for each image")
-    if samples:
+    if samples and loaded.config.likelihood == "gaussian-optimal":
+        print("  no log p(x): gaussian-optimal has a variance for each batch")
+    elif samples:
         bar = partial(tqdm, desc="log p(x)", leave=False, disable=None)
         estimate = evaluation.importance_nll_each(model, x, "grey", rng, samples, bar, c)
         mean, error = evaluation.mean_and_error(estimate)
         spread, each["nll_importance"] = f"+- {error:.2f} over images; " * (len(x) > 1), estimate
         print(f"  -log p(x)   {mean:8.2f}   {spread}an upper bound by {samples} importance samples")
     active = evaluation.active_units(model, x, "grey", rng, condition=c)
-    print(f"  latents     {active.sum():5d}      of {active.size} are active: Var over x of mu(x) > 0.01")
+    print(f"  latents     {active.sum():5d}      of {active.size} are active: Var over x of E[z|x] > 0.01")
     return each
 
 
 def _evaluate_autoencoder(loaded, rng, samples):
-    """The same for an autoencoder: its error beside that of PCA with as many components."""
-    model, settings = loaded.model, (loaded.config.pixels, rng)
-    x, train = (data.minibatch(images, *settings) for images in (loaded.data.x_test, loaded.data.x_train))
-    nll = np.concatenate([model.forward(x[rows])[1].nll for rows in evaluation.chunks(x)]).astype(float)
-    means = np.concatenate([model.reconstruct(x[rows]) for rows in evaluation.chunks(x)])
-    pca = evaluation.pca_reconstruct(train, x, min(model.latent_dim, *train.shape))
-    print(f"  nll         {nll.mean():8.2f}   of each image given its own code")
+    """The same for an autoencoder: its error, and that of PCA with as many components, from what both see."""
+    model, config = loaded.model, loaded.config
+    x, train = (
+        data.minibatch(images, config.pixels, rng) for images in (loaded.data.x_test, loaded.data.x_train)
+    )
+    seen = corrupt(x, config.corruption, config.corruption_amount, rng)
+    blocks = evaluation.chunks(x)
+    nll = np.concatenate([model.forward(seen[rows], x[rows])[1].nll for rows in blocks]).astype(float)
+    means = np.concatenate([model.reconstruct(seen[rows]) for rows in blocks])
+    pca = evaluation.pca_reconstruct(train, seen, min(model.latent_dim, *train.shape))
+    code = "its own code" if seen is x else f"the code of it after {config.corruption} corruption"
+    print(f"  nll         {nll.mean():8.2f}   of each image given {code}")
     for name, mean in (("this model", means), (f"PCA, L = {model.latent_dim}", pca)):
         print(
             f"  error       {((mean - x) ** 2).sum(axis=1).mean():8.2f}   squared, summed over pixels: {name}"
@@ -186,7 +207,7 @@ def _evaluate_autoencoder(loaded, rng, samples):
 
 
 def gradcheck(plot, backend, data_dim, dtype, estimator, **settings):
-    """Check every derivative of a model; the exit code is 1 if one is wrong."""
+    """Check every derivative of a small model; the exit code is 1 if one is wrong."""
     from .gradcheck import check_model
 
     if plot:
@@ -201,7 +222,9 @@ def gradcheck(plot, backend, data_dim, dtype, estimator, **settings):
         eps = evaluation.noise(model, rng, len(x), config.samples)
         for param in model.params.values():  # zero biases and equal variances would hide a bug
             param += (0.3 * away.standard_normal(param.shape)).astype(param.dtype)
-        known = None if estimator == "pathwise" else named(estimator, rng, config.beta)
+        known = named(estimator, rng, config.beta, model.posterior) if estimator else None
+        if estimator in ("pathwise", "sticking-the-landing"):  # which the model knows by name
+            known = estimator
         reports.append(check_model(model, x, eps, config.beta, known))
     print("\n\n".join(map(str, reports)), flush=True)
     wrong = [report for report in reports if not report.ok]
@@ -210,7 +233,7 @@ def gradcheck(plot, backend, data_dim, dtype, estimator, **settings):
     return 1 if wrong else 0
 
 
-# ------------------------------------------------------------------------------ what they share
+# ------------------------------------------------------------------------------ helpers of the commands
 
 
 def _stored(folder, checkpoint, threads):
@@ -221,7 +244,7 @@ def _stored(folder, checkpoint, threads):
 
 
 def _loaded(folder, checkpoint, threads, moved):
-    """The same with its data, which may have moved."""
+    """A run with its model and its data, whose file may have moved."""
     moved = {name: os.path.abspath(path) for name, path in moved.items() if path}
     loaded = Run.load(folder, checkpoint, **moved)
     _set_threads(threads, loaded.model)
@@ -229,20 +252,20 @@ def _loaded(folder, checkpoint, threads, moved):
 
 
 def _which(folder, checkpoint, epoch):
-    """Which state of the run was used, in words."""
+    """The epoch of the checkpoint that was used, in words."""
     best = checkpoint == "best" and Path(folder, checkpoints.BEST).exists()
     return f"epoch {epoch}, {'the best by its test loss' if best else 'the last'}"
 
 
 def _choose(rng, n, available):
-    """n different rows of `available`, in order."""
+    """n different row numbers below `available`, sorted."""
     if arguments.integer("n", n) > available:
         raise ValueError(f"n must be at most {available}, the number of test images, got {n}")
     return np.sort(rng.choice(available, n, replace=False))
 
 
 def _test_rows(loaded, rows, rng):
-    """Test images x, besides them what the model sees if that is corrupted; the condition as a setting."""
+    """[x] of test images, or [x, corrupted x] if the run corrupts its input; the condition as a setting."""
     config = loaded.config
     x, c = data.minibatch(loaded.data.x_test[rows], config.pixels, rng), loaded.condition("test", rows)
     seen = corrupt(x, config.corruption, config.corruption_amount, rng)

@@ -31,7 +31,7 @@ MODELS = ("vae", "cvae", "autoencoder")
 VAE_ONLY = ("posterior", "prior", "kl", "categories", "condition", "bound", "beta", "beta_warmup", "samples")
 VAE_ONLY += ("estimator", "baseline")
 AUTOENCODER_ONLY = ("penalty", "penalty_weight")
-# settings that runs from before did not have; such a run has their defaults
+# settings that older runs lack; they have the default there
 LATER = (
     "estimator",
     "baseline",
@@ -80,14 +80,14 @@ def _path(name, value):
 
 
 COUNT, RATE = arguments.integer, partial(arguments.number, above=0)
-SEED, WEIGHT = partial(arguments.integer, at_least=0), partial(arguments.number, at_least=0)
+SEED, WEIGHT = partial(arguments.integer, at_least=0, below=np.inf), partial(arguments.number, at_least=0)
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
     """Every setting of a run. A bad one raises ValueError or TypeError with the name of its option."""
 
-    model: str = option("vae", "cvae is vae with --condition labels", MODELS)
+    model: str = option("vae", "cvae: conditional, the same as vae with --condition labels", MODELS)
     seed: int = option(0, "seed of everything random", SEED)
     epochs: int = option(10, "passes over the training images", COUNT)
     batch_size: int = option(128, "images in a minibatch", COUNT)
@@ -96,32 +96,32 @@ class Config:
     activation: str = option("relu", "activation of the hidden layers", ACTIVATIONS)
     likelihood: str = option("bernoulli", "p(x|z)", tuple(LIKELIHOODS))
     posterior: str = option("gaussian", "q(z|x)", tuple(POSTERIORS))
-    prior: str | None = option(None, "p(z); default: the one that goes with q(z|x)", tuple(PRIORS))
-    categories: int = option(10, "of a categorical latent", partial(arguments.integer, at_least=2))
-    kl: str | None = option(None, "of q(z|x) and p(z); default: closed where it exists", KLS)
-    condition: str | None = option(None, "what both networks receive besides", ("labels",))
-    bound: str = option("elbo", "the objective; iwae is importance-weighted, with --samples", BOUNDS)
+    prior: str | None = option(None, "p(z); default: the family of q(z|x)", tuple(PRIORS))
+    categories: int = option(10, "categories of a categorical latent", partial(arguments.integer, at_least=2))
+    kl: str | None = option(None, "KL(q, p); default: closed form if there is one, else sampled", KLS)
+    condition: str | None = option(None, "extra input of encoder and decoder", ("labels",))
+    bound: str = option("elbo", "objective; iwae: importance-weighted over --samples", BOUNDS)
     beta: float = option(1.0, "weight of the KL term; 1 is the ELBO", WEIGHT)
-    beta_warmup: int = option(0, "epochs in which beta grows from 0, in a straight line", SEED)
-    samples: int | None = option(None, "samples S of z per image; default: 1, or 8 without a path", COUNT)
+    beta_warmup: int = option(0, "epochs over which beta rises linearly from 0", SEED)
+    samples: int | None = option(None, "samples S of z per image; default: 1, or 8 for discrete z", COUNT)
     estimator: str | None = option(
         None,
-        "gradient estimator of the sampling step; default: pathwise, or score-function",
+        "gradient estimator for the sampling step; default: pathwise, or score-function for discrete z",
         WITHOUT_BASELINE,
     )
     baseline: str | None = option(
-        None, "subtracted from the score function's cost; default: none, or leave-one-out", BASELINES
+        None, "baseline of score-function; default: none, or leave-one-out for discrete z", BASELINES
     )
-    corruption: str = option("none", "of the input, to learn denoising", CORRUPTIONS)
-    corruption_amount: float = option(0.3, "probability of a pixel, or std of gaussian", WEIGHT)
-    penalty: str = option("none", "for sparse codes of the autoencoder", PENALTIES)
-    penalty_weight: float = option(1.0, "its weight in the loss", WEIGHT)
+    corruption: str = option("none", "corruption of the input, for denoising", CORRUPTIONS)
+    corruption_amount: float = option(0.3, "probability per pixel, or std of gaussian", WEIGHT)
+    penalty: str = option("none", "sparsity penalty on the autoencoder's code", PENALTIES)
+    penalty_weight: float = option(1.0, "weight of the penalty in the loss", WEIGHT)
     optimizer: str = option("adam", "update rule; momentum is sgd with momentum 0.9", tuple(OPTIMIZERS))
     lr: float = option(1e-3, "learning rate", RATE)
-    lr_schedule: str = option("constant", "of the learning rate, down to 0 at the last step", SCHEDULES)
-    pixels: str | None = option(None, "use of grey pixels; default: dynamic; gaussian: grey", PIXELS)
-    data: str | None = option(None, "data of your own: .npy, .npz, IDX or CSV", _path)
-    image_shape: tuple | None = option(None, "of the rows in --data: 28,20, or 32,32,3 for colour", _shape)
+    lr_schedule: str = option("constant", "learning rate schedule; linear and cosine end at 0", SCHEDULES)
+    pixels: str | None = option(None, "grey pixels; default: dynamic, or grey if not bernoulli", PIXELS)
+    data: str | None = option(None, "your own data: .npy, .npz, IDX or CSV", _path)
+    image_shape: tuple | None = option(None, "shape of a row of --data: 28,20 or 32,32,3 (colour)", _shape)
     scale: bool = option(False, "map the range of the training data to [0, 1]", _switch)
     standardize: bool = option(False, "give every column of the data mean 0 and variance 1", _switch)
     backend: str = option("numba", "compiled kernels or plain NumPy", backends.BACKENDS)
@@ -137,9 +137,15 @@ class Config:
                 object.__setattr__(self, field.name, check(field.name, value))
         for name in VAE_ONLY if self.model == "autoencoder" else AUTOENCODER_ONLY:
             if getattr(self, name) != getattr(type(self), name):
-                raise ValueError(f"{name} is no setting of --model {self.model}")
+                raise ValueError(f"{name} is not a setting of --model {self.model}")
+        used = {"categories": ("posterior", self.posterior == "categorical")}
+        used |= {"corruption_amount": ("corruption", self.corruption != "none")}
+        used |= {"penalty_weight": ("penalty", self.penalty != "none")}
+        for name, (other, is_used) in used.items():
+            if not is_used and getattr(self, name) != getattr(type(self), name):
+                raise ValueError(f"{name} has no effect on {other} {getattr(self, other)}")
         if self.scale and self.standardize:
-            raise ValueError("scale and standardize exclude each other: choose one")
+            raise ValueError("scale and standardize cannot be combined: choose one")
         if self.baseline not in (None, "none") and self.estimator != "score-function":
             raise ValueError(f"baseline {self.baseline} needs estimator score-function, not {self.estimator}")
         if self.baseline == "leave-one-out" and self.samples < 2:
@@ -148,14 +154,16 @@ class Config:
             missing = f"and posterior {self.posterior} has none: leave it out for the score function"
             raise ValueError(f"estimator {self.estimator} needs a path from q(z|x) to z, {missing}")
         if self.bound == "iwae" and self.estimator != "pathwise":
-            raise ValueError(f"bound iwae has a pathwise gradient only, not {self.estimator}")
+            raise ValueError(f"bound iwae has a pathwise gradient only, got estimator {self.estimator}")
+        if self.bound == "iwae" and self.kl == "closed":
+            raise ValueError("bound iwae needs the sampled kl: leave out kl closed")
         if self.condition and self.model == "vae":
             object.__setattr__(self, "model", "cvae")
         if self.corruption != "gaussian" and self.corruption_amount > 1:
             raise ValueError(f"corruption_amount is a probability, got {self.corruption_amount}")
 
     def _defaults(self):
-        """What a setting is that was left open; it depends on others."""
+        """The defaults that depend on other settings."""
         defaults = {"pixels": "dynamic" if self.likelihood == "bernoulli" else "grey"}
         if self.model == "cvae":
             defaults["condition"] = "labels"
@@ -168,12 +176,12 @@ class Config:
 
     @property
     def has_path(self):
-        """Whether the noise reaches z by a path that has a derivative; binary latents have none."""
+        """Whether z is differentiable with respect to the heads; discrete latents are not."""
         return hasattr(POSTERIORS.get(self.posterior), "sample_backward")
 
     @property
     def scaling(self):
-        """What `data.load_dataset` does with the numbers in a file."""
+        """The argument `scaling` of `data.load_dataset`."""
         return "scale" if self.scale else "standardize" if self.standardize else "none"
 
     def build_model(self, data_dim, seed=0, classes=0):
@@ -189,18 +197,22 @@ class Config:
         return VAE(data_dim, *given, seed=seed, **family, condition_dim=classes if self.condition else 0)
 
     def build_estimator(self, rng, family):
-        """The estimator for `loss_and_grads`; `rng` is for those that draw noise of their own."""
+        """The estimator for `loss_and_grads`, None for pathwise; some estimators also draw from `rng`."""
         if self.model == "autoencoder":
             return None
         if self.baseline == "moving-average":
             return moving_average_baseline(family=family)
         names = {"none": self.estimator, "leave-one-out": "leave-one-out"}
         name = names.get(self.baseline, f"score-function-{self.baseline}-baseline")
+        if (
+            name == "sticking-the-landing"
+        ):  # the model knows whether its KL is sampled, and the beta of a step
+            return name
         return None if name == "pathwise" else named(name, rng, self.beta, family)
 
     @classmethod
     def from_json(cls, text, path):
-        """The settings in a text that was read from `path`, in the checkpoint or in config.json."""
+        """The settings in JSON text from a checkpoint or config.json; errors name its `path`."""
         names = [field.name for field in dataclasses.fields(cls)]
         try:
             values = json.loads(text)

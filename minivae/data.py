@@ -1,16 +1,16 @@
-"""Images in, minibatches out: MNIST, which comes with the package, or a file of your own.
+"""Load data and make minibatches: MNIST, which comes with the package, or your own file.
 
 Images stay in memory as they are stored, MNIST as uint8; `minibatch` turns the rows it receives into floats.
-How it reads a grey pixel is a choice, and numbers from different choices do not compare:
+There are four treatments of grey pixels, and their losses are not comparable:
 
     dynamic    1 with probability pixel / 255, drawn anew each time: a likelihood, used for most published
-               numbers; the test set is drawn anew too, from a seed of its own
-    static     one such draw, seeded and kept: a likelihood, but about 2 nats worse on the test set than
+               numbers; the test set is also drawn anew, from its own seed
+    static     one such draw with a fixed seed: a likelihood, but about 2 nats worse on the test set than
                dynamic, because a model can memorize the one draw
     threshold  1 where the pixel is 128 or more: a likelihood of an easier set of images, comparable with
                thresholded results only
-    grey       pixel / 255, unchanged: with the Gaussian likelihood a density; with Bernoulli a
-               cross-entropy but no likelihood, comparable only with itself
+    grey       pixel / 255: a density with the Gaussian likelihood; with Bernoulli a cross-entropy, which is
+               not a likelihood and comparable only with itself
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from . import arguments, readers
 
 PIXELS = ("dynamic", "static", "threshold", "grey")
 SCALINGS = ("none", "scale", "standardize")
-STATIC_SEED = 1  # the one draw is the same for every run, whatever the run's own seed
+STATIC_SEED = 1  # the static draw is the same for every run, whatever its seed
 SPLIT_SEED = 2
 
 
@@ -38,7 +38,7 @@ class MNIST(NamedTuple):
 
 
 class Dataset(NamedTuple):
-    """What training needs: two sets of images, their labels if there are any, and the shape of an image."""
+    """The data of a run: training and test images, their labels if there are any, and the shape of an image."""
 
     x_train: np.ndarray  # (N, D) uint8, or floats
     y_train: np.ndarray | None  # (N,)
@@ -47,7 +47,7 @@ class Dataset(NamedTuple):
     image_shape: tuple  # (h, w), or (h, w, 3) for colour, or (D,) for a row of a table
     shift: np.ndarray | None = None  # (D,) float32: x = (stored - shift) / scale
     scale: np.ndarray | None = None
-    found: str = ""  # one line on what was found and how it is read
+    found: str = ""  # one line that describes the data and their scaling
 
 
 def load_mnist():
@@ -60,17 +60,17 @@ def load_mnist():
 def load_dataset(path=None, image_shape=None, scaling="none"):
     """MNIST, or the images or the table in a file that `readers` can read, as a Dataset.
 
-    The file holds rows (N, D) or images (N, h, w), (N, h, w, 1) or, in colour, (N, h, w, 3). Unless it brings
-    a test set, a tenth of it, at most 10,000, is held out by a seeded shuffle. `image_shape` is (h, w),
-    (h, w, 3), or (D,) for a table. Without it rows are square images; they are a table if D is no square
-    number, or is below 64 and they do not look like pixels: floats outside [0, 1], or to be standardized.
+    The file holds rows (N, D) or images (N, h, w), (N, h, w, 1) or, in colour, (N, h, w, 3). If it has no
+    test set, a tenth of it, at most 10,000, is held out by a seeded shuffle. `image_shape` is (h, w),
+    (h, w, 3), or (D,) for a table. Without it, rows are square images if D is a square number, and otherwise
+    a table. For D below 64 they are also a table if they are floats outside [0, 1] or are to be standardized.
 
     `scaling` "none" takes floats unchanged, and integers as pixel / 255 if the largest is in 128 to 255,
     unchanged if it is at most 1; it refuses other integers. "scale" maps the range of the training set to
     [0, 1], one shift and scale for all columns. "standardize" gives each column of the training set mean 0
-    and variance 1; a constant one becomes 0.
+    and variance 1; a constant column becomes 0.
 
-    Raises ValueError or TypeError with the file's name and what is wrong in it.
+    Raises ValueError or TypeError with the name of the file and the problem in it.
     """
     arguments.one_of("scaling", scaling, SCALINGS)
     mnist = load_mnist() if path is None else None
@@ -84,17 +84,18 @@ def load_dataset(path=None, image_shape=None, scaling="none"):
     return dataset._replace(found=f"{source}: {dataset.found}")
 
 
-def digest(dataset):
-    """SHA-256 of the images, by which a resumed run recognizes its data."""
+def digest(dataset, labels=False):
+    """SHA-256 of the images, and of the labels if asked: a resumed run checks that its data are the same."""
     total = hashlib.sha256()
-    for images in (dataset.x_train, dataset.x_test):
-        total.update(f"{images.dtype} {images.shape}".encode())
-        total.update(np.ascontiguousarray(images))
+    arrays = dataset.x_train, dataset.x_test, *((dataset.y_train, dataset.y_test) if labels else ())
+    for array in arrays:
+        total.update(f"{array.dtype} {array.shape}".encode())
+        total.update(np.ascontiguousarray(array))
     return total.hexdigest()
 
 
 def binarize(images, rng):
-    """A Bernoulli draw of every pixel: P(1) = pixel / 255 for uint8, = pixel for floats in [0, 1]."""
+    """A Bernoulli draw of every pixel: P(1) = pixel / 255 for uint8, P(1) = pixel for floats in [0, 1]."""
     images = _stored(images)
     arguments.generator("rng", rng)
     if images.dtype == np.uint8:
@@ -103,7 +104,7 @@ def binarize(images, rng):
 
 
 def minibatch(images, pixels, rng, dtype=np.float32):
-    """Images (B, D) as stored -> x (B, D) floats; `pixels` is the rule, one of PIXELS."""
+    """Stored images (B, D) -> x (B, D) floats; `pixels` is one of PIXELS."""
     arguments.one_of("pixels", pixels, PIXELS)
     if pixels == "dynamic":
         return binarize(images, rng).astype(dtype)
@@ -137,9 +138,9 @@ def unscale(x, shift, scale):
 
 
 def prepare(dataset, pixels, support):
-    """Check that images lie in the likelihood's support; make the one draw if pixels are static.
+    """Check that images lie in the likelihood's support; make the static draw if pixels are static.
 
-    Test images that leave it only because the training set set the scale are clipped, and `found` says so.
+    Test images outside it are clipped if the scale came from the training set, and `found` says so.
     """
     arguments.one_of("pixels", pixels, PIXELS)
     low, high = support if pixels == "grey" else (0, 1)
@@ -166,7 +167,7 @@ def prepare(dataset, pixels, support):
 
 
 def most_square(size):
-    """(h, w) with h * w = size and h as near to w as possible: how a row of pixels is drawn."""
+    """(h, w) with h * w = size and h as near to w as possible, to draw a row of pixels as a picture."""
     height = next(h for h in range(int(size**0.5), 0, -1) if size % h == 0)
     return height, size // height
 
@@ -228,7 +229,7 @@ def _dataset(sets, image_shape, scaling):
 
 
 def _images(x):
-    """Images (N, D), (N, h, w) or (N, h, w, 3), real and finite, from an array with channels of any kind."""
+    """Real, finite images (N, D), (N, h, w) or (N, h, w, 3), from channels first, last or absent."""
     if x.dtype.kind not in "buif":
         raise TypeError(f"must hold real numbers, got {arguments.describe(x)}")
     if x.ndim == 4 and x.shape[3] not in (1, 3) and x.shape[1] in (1, 3):
@@ -248,11 +249,12 @@ def _labels(y, number):
         raise TypeError(f"has labels that are neither numbers nor text: {arguments.describe(y)}")
     if y.shape not in ((number,), (number, 1)):
         raise ValueError(f"has labels of shape {y.shape}; labels must have shape {(number,)}")
+    y = np.char.decode(y, "utf-8", "replace") if y.dtype.kind == "S" else y
     return y.reshape(number)
 
 
 def _shape(inner, size, given, pixels):
-    """The image_shape of arrays (N, *inner), whose rows have `size` numbers that may look like `pixels`."""
+    """The image_shape of arrays (N, *inner) with `size` numbers per row; `pixels`: may they be pixels?"""
     if given is None:
         side = math.isqrt(size)
         square = side * side == size and (pixels or size >= 64)

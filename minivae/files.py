@@ -1,4 +1,4 @@
-"""Write files, checkpoints and folders whole or not at all, and replace only what minivae has written.
+"""Write files, checkpoints and folders completely or not at all, and replace only what minivae has written.
 
 Everything is written under a temporary name beside its place and then moved there in one step: a crash or a
 full disk leaves the old file as it was. Everything that minivae writes carries its mark near the beginning.
@@ -21,7 +21,7 @@ FORMAT = 1  # of a checkpoint
 HEAD = 1024  # the mark is in this many bytes from the start
 MARKS = (  # of config.json, the lab's JSON; evaluate's CSV, metrics.csv, the lab's CSV; checkpoints, pictures
     rb'\{\n  "minivae":|\{\n "written by": "minivae',
-    rb"image,(label,)?nll,kl|epoch,train_loss,train_nll,train_kl,test_loss,test_nll,test_kl,seconds\n|minivae,",
+    rb"image,(label,)?nll|epoch,train_loss,train_nll,train_kl,test_loss,test_nll,test_kl,seconds\n|minivae,",
     rb"PK.*minivae\.npy|\x89PNG.*Software\0minivae",
 )
 
@@ -79,7 +79,7 @@ def save_arrays(path, arrays):
 
 
 def load_arrays(path):
-    """Read them back -> dictionary. Raises ValueError for a file that is missing, damaged, or not ours."""
+    """Named arrays from such an .npz -> dictionary. ValueError if it is missing, damaged, or not ours."""
     try:
         with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as archive:
             arrays = {name: np.asarray(archive[name]) for name in archive.files}
@@ -95,7 +95,7 @@ def load_arrays(path):
 
 
 def entry(arrays, name, like):
-    """One of them: finite, of the type of `like`, and of its shape, except that an empty `like` may grow."""
+    """One of these arrays. ValueError unless it is finite and has the dtype and, if not empty, shape of `like`."""
     saved = arrays.get(name, np.array(None))
     grown = like.shape[:1] == (0,) and saved.ndim == like.ndim
     fits = saved.shape[grown:] == like.shape[grown:]
@@ -112,8 +112,8 @@ def entry(arrays, name, like):
 def new_folder(save, out, overwrite, names):
     """Make a folder that `save(folder)` fills: `out`, or by default the next number under runs/ -> Path.
 
-    It appears complete or not at all. One that exists is replaced if `overwrite` is given and it holds only
-    files of these names that minivae wrote.
+    The folder appears complete or not at all. An existing one is replaced if `overwrite` is given and it holds
+    only files that minivae wrote, with these `names`.
     """
     folder = Path("runs/1" if out is None else out)
     exists = out is not None and os.path.lexists(folder)

@@ -1,8 +1,8 @@
-"""A stack of dense layers: what it is, how it starts, forward, and backward as its mirror image.
+"""A stack of dense layers: its initialization, its forward pass, and the backward pass that mirrors it.
 
-A network is a tuple of layers. Layer `n` has its weights at `params["n.W"]` and `params["n.b"]`, and leaves
-the derivatives under the same names. The arrays that the backward pass needs travel in `caches`, which the
-caller holds: no object remembers an activation.
+A network is a tuple of layers. The parameters of layer `n` are `params["n.W"]` and `params["n.b"]`, and their
+derivatives have the same names. The arrays that the backward pass needs are in `caches`, a dictionary of the
+caller: no object stores an activation.
 """
 
 from itertools import pairwise
@@ -51,7 +51,7 @@ def initialize(layers, rng, dtype):
 
 
 def forward(ops, params, layers, x, caches, at):
-    """x (B, n_in) through every layer in turn -> (B, n_out); `at` is told every layer's output."""
+    """x (B, n_in) through every layer in turn -> (B, n_out); `at` is called with every layer's output."""
     for name, _, _, activation in layers:
         x, caches[name] = ops.dense_forward(x, params[f"{name}.W"], params[f"{name}.b"], activation)
         x = at(name, x)
@@ -59,9 +59,9 @@ def forward(ops, params, layers, x, caches, at):
 
 
 def backward(ops, layers, dy, caches, d, input_gradient=True):
-    """dy (B, n_out) back through every layer -> dx (B, n_in); every derivative on the way is left in `d`.
+    """dy (B, n_out) back through every layer -> dx (B, n_in); every derivative is added to the dictionary `d`.
 
-    `input_gradient=False` saves the first layer's dx where x is data, and returns None.
+    `input_gradient=False` skips the first layer's dx, which data do not need, and returns None.
     """
     for layer in reversed(layers):
         name, wanted = layer.name, input_gradient or layer is not layers[0]

@@ -1,10 +1,10 @@
-"""The heart: every operation of a VAE as two adjacent pure functions, forward and backward.
+"""Every operation of a VAE as two adjacent pure functions, forward and backward.
 
-Read each pair together: the derivation is above the backward function, one formula a line, and its lines
-mirror the forward ones in reverse. A derivative is called `d` + the name of what it is the derivative of,
-and has its shape. All functions work in float32, float64 and complex128, so that the complex step
+Read each pair together: the derivation is above the backward function, one formula per line, and the lines of
+the backward function mirror the forward ones in reverse. `dy` is the derivative of the loss with respect to
+y, and has the shape of y. All functions work in float32, float64 and complex128, so that the complex step
 Im f(x + ih) / h can check them to rounding; for that reason they avoid `np.abs`, which silently drops the
-imaginary part. `S` samples of z may be a leading axis wherever "(..., B, L)" is written. Every nll, kl and
+imaginary part. "(..., B, L)" means that a leading axis of S samples is allowed. Every nll, kl and
 log-probability is in nats, summed over its last axis. A wrong shape raises ValueError: nothing broadcasts
 silently.
 """
@@ -47,7 +47,7 @@ def activation_forward(a, activation):
 #   softplus  y' = sigmoid(a) = 1 - e^-y           because e^y = 1 + e^a
 #   sigmoid   y' = y (1 - y)
 def activation_backward(dy, y, activation):
-    """da = dy * act'(a), from the output y; all of the same shape. The slope of relu at 0 is 0."""
+    """da = dy * act'(a), computed from the output y; all have one shape. The slope of relu at 0 is 0."""
     if dy.shape != y.shape:
         raise ValueError(f"dy must have shape {y.shape}, got {describe(dy)}")
     if activation == "identity":

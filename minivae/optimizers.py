@@ -1,8 +1,8 @@
-"""Follow the gradient downhill: SGD, RMSProp and Adam, each by its published recurrence.
+"""Gradient descent: SGD, RMSProp and Adam, each by its published recurrence.
 
-Each recurrence is a function of arrays, written here in NumPy and once more, with the same name, in
-`kernels`. An optimizer holds its settings, its step count `t`, and in `state` the arrays it remembers
-between steps under "name/parameter"; `t` and `state` are all that a checkpoint needs.
+Each recurrence is a function of arrays, written here in NumPy and again, with the same name, in `kernels`. An
+optimizer holds its settings, its step count `t`, and in `state` the arrays that it keeps between steps under
+"name/parameter"; a checkpoint needs only `t` and `state`.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from . import arguments, backends
 
 
 def sgd_update(param, grad, velocity, lr, momentum):
-    """v = momentum v + g;  p = p - lr v.  Heavy ball of Polyak 1964; plain descent at momentum 0."""
+    """v = momentum v + g;  p = p - lr v.  Heavy ball of Polyak 1964; plain SGD for momentum 0."""
     velocity[...] = momentum * velocity + grad
     param -= lr * velocity
 
@@ -25,7 +25,7 @@ def rmsprop_update(param, grad, square, lr, rho, eps):
 def adam_update(param, grad, m, v, t, lr, beta1, beta2, eps):
     """m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  p = p - lr m^ / (sqrt(v^) + eps).
 
-    m^ = m / (1 - b1^t) and v^ = v / (1 - b2^t) undo the pull of the zero start. t counts from 1.
+    m^ = m / (1 - b1^t) and v^ = v / (1 - b2^t) correct the bias of the zero start. t counts from 1.
     Kingma and Ba 2015, algorithm 1.
     """
     m[...] = beta1 * m + (1 - beta1) * grad
@@ -34,7 +34,7 @@ def adam_update(param, grad, m, v, t, lr, beta1, beta2, eps):
 
 
 class Optimizer:
-    """What all three share: check, make the remembered arrays on the first step, update in place.
+    """Base of the optimizers: check, make the state on the first step, update in place.
 
     Each names its recurrence, what `state` holds of each parameter, and the settings that follow the arrays.
     """
@@ -103,7 +103,7 @@ class Optimizer:
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent, with momentum if wanted: p = p - lr v, v = momentum v + g."""
+    """Stochastic gradient descent with optional momentum: v = momentum v + g, p = p - lr v."""
 
     recurrence, remembers, settings = sgd_update, ("velocity",), ("lr", "momentum")
 
@@ -113,7 +113,7 @@ class SGD(Optimizer):
 
 
 class RMSProp(Optimizer):
-    """Divide by a running root mean square of the gradient."""
+    """Divide the gradient by its running root mean square."""
 
     recurrence, remembers, settings = rmsprop_update, ("square",), ("lr", "rho", "eps")
 
@@ -124,7 +124,7 @@ class RMSProp(Optimizer):
 
 
 class Adam(Optimizer):
-    """Momentum and root mean square together, each corrected for its start at zero."""
+    """Running means of the gradient and of its square, each corrected for its start at zero."""
 
     recurrence, remembers, settings = adam_update, ("m", "v"), ("t", "lr", "beta1", "beta2", "eps")
 

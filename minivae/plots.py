@@ -20,7 +20,7 @@ from .data import minibatch, most_square, unscale
 # ten colours that differ in print and for colour-blind readers, after Paul Tol's schemes
 DIGITS = ["#332288", "#117733", "#44aa99", "#88ccee", "#ddcc77", "#cc6677", "#aa4499", "#882255"]
 DIGITS += ["#888888", "#000000"]
-MANY = 64  # more kinds of numbers than this are a scale, more kinds of text are not told apart
+MANY = 64  # more different numbers than this are a colour scale; more different texts share one colour
 
 plain = matplotlib.style.context("default")  # a decorator: draw with matplotlib's own settings
 
@@ -51,7 +51,7 @@ def of_run(run, rng):
 
 
 def prior_grid(side):
-    """z (side * side, 2): a grid from the 5 % to the 95 % quantile of N(0, 1) along each latent."""
+    """A grid z (side * side, 2) from the 5 % to the 95 % quantile of N(0, 1) along each latent."""
     quantiles = [NormalDist().inv_cdf(p) for p in np.linspace(0.05, 0.95, side)]
     z1, z2 = np.meshgrid(quantiles, quantiles[::-1])  # the first row of pictures is the top one
     return np.stack([z1.ravel(), z2.ravel()], axis=1)
@@ -59,17 +59,17 @@ def prior_grid(side):
 
 @plain
 def to_png(figure, dpi=120):
-    """The bytes of a PNG that carries the mark of `files`."""
+    """The bytes of a PNG, with the mark by which `files` recognizes it."""
     buffer = io.BytesIO()
-    FigureCanvasAgg(figure)  # a canvas of its own, whatever the user's backend is
+    FigureCanvasAgg(figure)  # its own canvas, whatever the user's backend is
     figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": "minivae"})
     return buffer.getvalue()
 
 
 def image_grid(images, image_shape=None, columns=None, title="", like=None):
-    """Pixel means (n, D) as one sheet of pictures, in which 1 is black and 0 is white; colours as they are.
+    """Pixel means (n, D) as one sheet of pictures; 1 is black and 0 is white, colours are unchanged.
 
-    Rows of a table become rows of a heat map, each column on the scale of the rows `like`, or else its own.
+    Rows of a table become a heat map, in which each column has the scale of the rows `like`, or its own.
     """
     images = _images("images", images, image_shape)
     if _is_table(image_shape):
@@ -78,7 +78,7 @@ def image_grid(images, image_shape=None, columns=None, title="", like=None):
 
 
 def reconstructions(originals, means, image_shape=None, title="above: originals, below: reconstructions"):
-    """Originals (n, D) in one row, under each the decoder's mean for it (n, D); a table as two heat maps."""
+    """Originals (n, D) in one row and their means (n, D) below them; a table becomes two heat maps."""
     originals, means = _images("originals", originals, image_shape), _images("means", means, image_shape)
     arguments.shape("means", means, originals.shape)
     if _is_table(image_shape):
@@ -90,7 +90,7 @@ def reconstructions(originals, means, image_shape=None, title="above: originals,
 def manifold(means, image_shape=None, title="the decoder's mean over the latent plane"):
     """Means (k * k, D) at k x k quantiles of the prior, z1 growing to the right and z2 upwards.
 
-    For a table, one such plane for each of the first 100 columns, from white to black on its own scale.
+    For a table it draws one plane for each of the first 100 columns, from white to black on its own scale.
     """
     means = _images("means", means, image_shape)
     side = math.isqrt(len(means))
@@ -114,9 +114,9 @@ def manifold(means, image_shape=None, title="the decoder's mean over the latent 
 def latent_map(mu, labels=None, known=None, title="mu of the test images"):
     """mu (N, 2) of every image in the latent plane, coloured by its label, grey if that is NaN.
 
-    Labels are classes, each with its name, or numbers on a scale: fractions, more than 64 numbers, or
-    more than 10 that rarely occur twice. Class k has the k-th colour; classes with other names have that of
-    their place among the sorted labels of the whole data set, `known`, by default `labels`.
+    Labels are classes, each with its name, or numbers on a colour scale: fractions, more than 64 numbers, or
+    more than 10 that rarely occur twice. Class k has the k-th colour; a class that is not a number has the
+    colour of its place among `known`, the sorted labels of the whole data set (default: `labels`).
     """
     mu = arguments.cast("mu", mu, np.float64)
     arguments.shape("mu", mu, (*mu.shape[:1], 2))
@@ -162,6 +162,20 @@ def curves(history, title="negative ELBO and its two terms, nats per image"):
     figure.axes[0].legend(frameon=False)
     figure.suptitle(title, fontsize="medium")
     return figure
+
+
+@plain
+def ellipses(x, means, covariances, title="2 standard deviations of each component"):
+    """Rows x (N, 2), and the ellipse of N(mean_k, covariance_k) that means (K, 2), (K, 2, 2) give."""
+    axes = Figure(figsize=(6.0, 5.5), layout="constrained").subplots()
+    axes.plot(*x.T, ".", markersize=3, color="#bbbbbb")
+    circle = np.stack([f(np.linspace(0, 2 * np.pi, 100)) for f in (np.cos, np.sin)])  # (2, 100)
+    for k, (mean, covariance) in enumerate(zip(means, covariances, strict=True)):
+        edge = mean[:, None] + 2 * np.linalg.cholesky(covariance) @ circle
+        axes.plot(*edge, color=DIGITS[k % len(DIGITS)])
+        axes.plot(*mean, "+", color=DIGITS[k % len(DIGITS)])
+    axes.set(title=title, xlabel="column 0", ylabel="column 1")
+    return axes.figure
 
 
 def tile(images, image_shape=None, columns=1, gap=2):

@@ -1,8 +1,9 @@
 """Read the arrays in a file of images or of a table: .npy, .npz, IDX or CSV, each gzipped or not.
 
-The first bytes of a file tell its kind, whatever its name is. An .npz may bring a training and a test set:
-x_train and x_test, train_images and test_images, and so on. Labels are an .npz's y, labels or target, also
-y_train and y_test, or a CSV's column of such a name. CSV columns with no name number the rows: left out.
+The first bytes of a file determine its kind, not its name. An .npz may hold a training and a test set:
+x_train and x_test, train_images and test_images, and so on. Its labels are y, labels or target, or y_train
+and y_test; in a CSV they are a column of such a name. A CSV column without a name holds row numbers and is
+skipped.
 """
 
 import csv
@@ -20,7 +21,7 @@ import numpy as np
 IMAGES = ("x", "images", "image", "data", "features", "inputs", "pixels", "")
 LABELS = ("y", "labels", "label", "targets", "target", "classes", "class")
 STORE = "in Python, store its data as one array, (N, h, w) or (N, D), with numpy.save"
-FOREIGN = {  # how the files that are not read begin
+FOREIGN = {  # the first bytes of files that cannot be read
     rb"\x89PNG|GIF8|\xff\xd8\xff|II\*\0|MM\0\*": "is one picture",
     rb"\x80[\2-\5]": "is a pickle",
     rb"\x89HDF": "is an HDF5 file",
@@ -32,9 +33,9 @@ IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
 def read(path):
-    """The sets of images in a file -> [(images, labels or None)], one to be split, or training and test set.
+    """The sets of images in a file -> [(images, labels or None)]: one set, or a training and a test set.
 
-    Raises ValueError with what the file is instead, and how to convert it.
+    Raises ValueError that says what the file is instead, and how to convert it.
     """
     try:
         if not path.is_file():
@@ -59,7 +60,7 @@ def read(path):
 
 @contextmanager
 def _damage(kind):
-    """One sentence for whatever a library raises about a damaged file."""
+    """Turn any error of a library about a damaged file into a ValueError of one sentence."""
     try:
         yield
     except Exception as error:
@@ -70,7 +71,7 @@ def _damage(kind):
 
 
 def _numpy(content):
-    """The array in an .npy, or those in an .npz that have a known name."""
+    """The array in an .npy, or the arrays in an .npz that have a known name."""
     with _damage("array file"):
         loaded = np.load(io.BytesIO(content), allow_pickle=False)
     if isinstance(loaded, np.ndarray):
@@ -120,7 +121,7 @@ def _idx(content):
 
 
 def _csv(content):
-    """The numbers in a table of text, and the labels if its header names them."""
+    """The numbers in a text table, and the labels if its header names them."""
     lines = [line for line in content.decode("utf-8-sig", "replace").splitlines() if line.strip()]
     if not lines:
         raise ValueError("is empty")
@@ -162,7 +163,7 @@ def _csv(content):
 
 
 def _whole(values):
-    """Floats as integers if all are."""
+    """Floats as integers if all of them are whole numbers."""
     small = np.all(np.abs(values) < 2**31)
     return values.astype(np.int64) if small and np.array_equal(values, np.rint(values)) else values
 

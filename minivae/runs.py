@@ -1,8 +1,8 @@
 """A run: its model, data and optimizer, its steps, its checkpoints and its folder.
 
-A `Run` draws everything random from generators made of one seed, and its checkpoint holds their state, so
-that a resumed run gives the same bits as one that was never interrupted. Nothing else influences a step: not
-the clock, not the number of threads, not how often the run was stopped.
+All random numbers of a `Run` come from generators that are derived from one seed, and the checkpoint holds
+their state. So a resumed run gives the same bits as one that was never interrupted: a step does not depend on
+the clock, on the number of threads, or on how often the run was stopped.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from .estimators import moving_average_baseline
 from .inputs import corrupt, one_hot
 
 COLUMNS = ("epoch", *(f"{split}_{term}" for split in ("train", "test") for term in ("loss", "nll", "kl")))
-WEIGHTS, TRAIN, TEST, FIGURES = range(4)  # the four streams of randomness made of one seed
+WEIGHTS, TRAIN, TEST, FIGURES = range(4)  # the four random streams of one seed
 SCALING = "scale the data, with --standardize (or --scale for pictures)"
 KEPT = "the last good checkpoint is kept, and the best one beside it"
 
@@ -34,11 +34,11 @@ class Run:
 
     def __init__(self, config, dataset=None):
         self.config = config
-        self.folder = None  # where it was saved or loaded
+        self.folder = None  # set when the run is saved or loaded
         if dataset is None:
             dataset = data.load_dataset(config.data, config.image_shape, config.scaling)
-        self.digest = data.digest(dataset)
         self.classes = classes_of(dataset) if config.condition else np.empty(0)  # one column of c each
+        self.digest = data.digest(dataset, labels=bool(config.condition))
         self.model = config.build_model(dataset.x_train.shape[1], self.stream(WEIGHTS), len(self.classes))
         self.data = data.prepare(dataset, config.pixels, self.model.likelihood.support)
         self.model.start_output_at(*data.moments(self.data.x_train, config.pixels))
@@ -51,16 +51,16 @@ class Run:
         self.sums = np.zeros(3)  # loss, nll, kl of the current epoch, summed over images
         self.elapsed_seconds = 0.0  # of the current epoch
         self.history = np.empty((0, len(COLUMNS)))
-        self.seconds = np.empty(0)  # of every finished epoch, its test included
-        self.changed = []  # settings for which a continued run ends with other bits
+        self.seconds = np.empty(0)  # of every finished epoch, with its test
+        self.changed = []  # settings whose change makes a continued run differ from an uninterrupted one
 
     def stream(self, which):
-        """A generator for one of the four purposes, the same at every call."""
+        """A new generator at the start of one of the four streams."""
         return np.random.default_rng(self.config.seed).spawn(4)[which]
 
     @property
     def steps(self):
-        """Steps of an epoch; the last minibatch may be smaller."""
+        """Steps per epoch; the last minibatch may be smaller."""
         return -(-len(self.data.x_train) // self.config.batch_size)
 
     def rates(self):
@@ -72,7 +72,7 @@ class Run:
         return config.lr * schedule[config.lr_schedule], config.beta * warm
 
     def given(self, split, rows, rng, samples, beta):
-        """What the model's loss takes for these rows of a split -> arguments, settings."""
+        """The arguments and the settings of the model's `loss` for these rows of a split."""
         config = self.config
         x = data.minibatch(getattr(self.data, f"x_{split}")[rows], config.pixels, rng)  # (B, D)
         seen = corrupt(x, config.corruption, config.corruption_amount, rng)
@@ -89,7 +89,7 @@ class Run:
         return one_hot(getattr(self.data, f"y_{split}")[rows], self.classes)
 
     def train_epoch(self, stop=lambda: False, progress=lambda images, loss: None):
-        """Train to the end of the epoch, or until `stop()`; return whether the epoch is complete."""
+        """Train to the end of the epoch, or until `stop()` is true -> whether the epoch is complete."""
         config, images = self.config, self.data.x_train
         started = time.perf_counter() - self.elapsed_seconds
         if self.step == 0:
@@ -103,7 +103,8 @@ class Run:
             try:
                 terms, grads = self.model.loss_and_grads(*args, **settings)
             except ValueError as error:
-                ranges = evaluation.ranges(self.model, *args)
+                settings.pop("estimator", None)
+                ranges = evaluation.ranges(self.model, *args, **settings)
                 advice = "try a smaller --lr" if self.optimizer.t else f"no step was taken yet: {SCALING}"
                 at, kept = f"epoch {self.epoch + 1}, step {self.step + 1}", f"; {KEPT}" * (self.epoch > 0)
                 raise ValueError(f"{at}: {error} ({ranges}); {advice}{kept}") from None
@@ -117,13 +118,13 @@ class Run:
         return self.step == self.steps
 
     def close_epoch(self):
-        """Measure the test set, with the same draws after every epoch, and add a row to the history."""
+        """Measure the test loss, with the same draws after every epoch, and add a row to the history."""
         started = time.perf_counter() - self.elapsed_seconds
         try:
             test = self.test_terms(self.config.samples)
         except ValueError as error:
             at = f"test after epoch {self.epoch + 1}"
-            raise ValueError(f"{at}: {error}; try a smaller --lr; {KEPT}") from None
+            raise ValueError(f"{at}: {error}; try a smaller --lr{f'; {KEPT}' * (self.epoch > 0)}") from None
         self.epoch += 1
         self.history = np.vstack([self.history, [self.epoch, *self.sums / len(self.data.x_train), *test]])
         self.seconds = np.append(self.seconds, time.perf_counter() - started)
@@ -138,7 +139,7 @@ class Run:
         return evaluation.Terms(*(sums / len(self.data.x_test)).tolist())
 
     def losses(self, split):
-        """The loss after every epoch; an ELBO's by the present beta, which may have changed."""
+        """The loss after every epoch; the ELBO with the current beta, which may have changed."""
         nll = {"train": 2, "test": 5}[split]
         if self.config.model == "autoencoder" or self.config.bound != "elbo":
             return self.history[:, nll - 1]
@@ -150,13 +151,13 @@ class Run:
         return int(self.history[np.argmin(self.losses("test")), 0]) if len(self.history) else 0
 
     def unscale(self, x):
-        """x in the units of the file that it came from."""
+        """x in the units of the data file."""
         return data.unscale(x, self.data.shift, self.data.scale)
 
     # -------------------------------------------------------------------------- the checkpoint
 
     def arrays(self):
-        """Everything that the next step depends on, by its name in a checkpoint."""
+        """Everything that the next step depends on: name in the checkpoint -> array."""
         params = self.model.params
         arrays = {f"params/{name}": param for name, param in params.items()}
         for kind in self.optimizer.remembers if self.optimizer.t else ():
@@ -178,7 +179,7 @@ class Run:
         for name, param in self.model.params.items():
             if not np.isfinite(param).all():
                 raise ValueError(f"the parameter {name} is no longer finite; {KEPT}")
-        seen = {"image_shape": np.array(self.data.image_shape)}  # what pictures without the data need
+        seen = {"image_shape": np.array(self.data.image_shape)}  # for commands that do not load the data
         if self.config.condition:
             seen["classes"] = self.classes
         if self.data.shift is not None:
@@ -196,10 +197,10 @@ class Run:
 
     @classmethod
     def load(cls, folder, state="last", **changes):
-        """Read a run folder, to continue it or to measure it; the settings in CHANGEABLE may change.
+        """Read a run folder, to continue or to measure the run; `changes` are settings in CHANGEABLE.
 
-        `data` is the path of its data, in case they have moved. `changed` names what makes the continued run
-        another one than the run that was never stopped.
+        `data` is the path of its data, in case the file has moved. The run's attribute `changed` lists the
+        settings that make the continued run differ from one that was never stopped.
         """
         arrays, config = read(folder, state)
         continued = dataclasses.replace(config, **changes)
@@ -209,7 +210,7 @@ class Run:
             run = cls(continued)
         except (ValueError, TypeError) as error:
             moved = config.data and not os.path.lexists(continued.data)
-            hint = "; if the file has moved, say where with --data" * bool(moved)
+            hint = "; if the file has moved, give its new path with --data" * bool(moved)
             raise ValueError(f"{error}{hint}") from None
         run.folder = Path(folder)
         if arrays.get("data") != run.digest:
@@ -223,7 +224,7 @@ class Run:
         return run
 
     def restore(self, saved):
-        """Take over the state in a checkpoint, and refuse one that this run cannot reach."""
+        """Restore the state in a checkpoint; ValueError if it is not a possible state of this run."""
         self.optimizer.t = files.entry(saved, "optimizer_steps", np.array(0)).item()
         mine = self.arrays()
         given = {name: files.entry(saved, name, array) for name, array in mine.items()}
@@ -237,7 +238,7 @@ class Run:
         try:
             self.rng.bit_generator.state = state = json.loads(given["generator"].item())
             same_state = self.rng.bit_generator.state == state
-        except Exception:  # NumPy raises many kinds of error for what is not a state
+        except Exception:  # NumPy raises many kinds of error for an invalid state
             same_state = False
         images, epochs = np.arange(len(self.data.x_train)), np.arange(1, len(self.seconds) + 1)
         squares = "optimizer/v/", "optimizer/square/", "seconds"
@@ -255,9 +256,16 @@ class Run:
 
 
 def classes_of(dataset):
-    """The sorted labels of the training set, in which the test set's must be."""
+    """The sorted labels of the training set. ValueError if the test set has another label."""
     if dataset.y_train is None or dataset.y_test is None:
         raise ValueError("--condition labels needs labels, and the data have none")
     classes = np.unique(dataset.y_train)
-    one_hot(dataset.y_test, classes)
+    if classes.dtype.kind == "f":
+        if not np.all(classes % 1 == 0):
+            raise ValueError("--condition labels needs classes, and the labels are fractions or not finite")
+        classes = classes.astype(np.int64)
+    try:
+        one_hot(dataset.y_test, classes)
+    except ValueError as error:
+        raise ValueError(f"a test image's {error} of the training set") from None
     return classes

@@ -1,4 +1,4 @@
-"""The loop around a run: epochs, Ctrl-C, checkpoints and pictures, and at the end what went well or wrong."""
+"""The training loop: epochs, Ctrl-C, checkpoints and pictures, and a summary with warnings at the end."""
 
 import shlex
 import signal
@@ -21,7 +21,7 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def ctrl_c():
-    """An event that the first Ctrl-C sets, so that a step can be finished; a second one stops at once."""
+    """An event that the first Ctrl-C sets, so that the current step ends; a second Ctrl-C stops at once."""
     pressed = threading.Event()
 
     def press(*_):
@@ -44,11 +44,11 @@ def new_folder(run, out=None, overwrite=False):
 
 
 def train(run, folder, say=print):
-    """Train `run` to its last epoch in its folder, which is made for a new run; then draw the pictures.
+    """Train `run` to its last epoch and draw its pictures; the folder of a new run is created.
 
     `say` receives one line per epoch, then the lines of `summary`. Raises Interrupted after Ctrl-C, once the
-    run is saved, and ValueError with the epoch and step if the loss is not finite, or if the folder exists
-    and is not this run's.
+    run is saved; ValueError, with the epoch and step, if the loss is not finite; ValueError if the folder
+    exists and is not this run's.
     """
     folder = Path(folder)
     if run.folder != folder:
@@ -84,7 +84,7 @@ def train(run, folder, say=print):
 
 
 def _train_epoch(run, pressed):
-    """One epoch with its progress bar, on a terminal only; its test too, unless Ctrl-C came before."""
+    """One epoch with its test, unless Ctrl-C is pressed; with a progress bar on a terminal."""
     title, done = f"epoch {run.epoch + 1}/{run.config.epochs}", run.step * run.config.batch_size
     shown = {"unit": " images", "unit_scale": True, "leave": False, "disable": None if sys.stderr else True}
     with tqdm(desc=title, total=len(run.data.x_train), initial=done, **shown) as bar:
@@ -98,9 +98,9 @@ def _train_epoch(run, pressed):
 
 
 def summary(run):
-    """What a finished run tells of itself: three lines, and one for each thing that looks wrong.
+    """Yield three lines on a finished run, and one more for each likely problem.
 
-    The test loss, the two terms that it is made of, and the active latents.
+    The three are the test loss, its two terms, and the number of active latents.
     """
     epoch, (loss, nll, kl), best, config = run.epoch, run.history[-1, 4:], run.best_epoch, run.config
     text = f"test loss {loss:.2f} nats per image"
@@ -112,7 +112,12 @@ def summary(run):
     weight, name = f"{config.beta:g} * {kl:.2f}", "KL to the prior"
     if config.model == "autoencoder":
         weight, name = f"{config.penalty_weight:g} * {kl:.2f}", f"penalty ({config.penalty})"
-    yield f"  {nll:.2f} for the reconstruction (nll), {weight} for the {name}"
+    parts = (
+        ""
+        if config.bound == "elbo"
+        else f"; their mean, which the bound of {config.samples} samples is below"
+    )
+    yield f"  {nll:.2f} for the reconstruction (nll), {weight} for the {name}{parts}"
     condition, stream = run.condition("test"), run.stream(TEST)
     active = evaluation.active_units(run.model, run.data.x_test, config.pixels, stream, condition=condition)
     yield f"  {active.sum()} of {active.size} latents are active: Var over x of E[z|x] > 0.01"
@@ -121,13 +126,19 @@ def summary(run):
 
 
 def concerns(run, active):
-    """What went wrong quietly, in words, each with what to try."""
+    """Yield the likely problems of a finished run, each with a remedy."""
     config, latents, train, test = run.config, run.model.latent_dim, run.losses("train"), run.losses("test")
     variance = data.moments(run.data.x_train, config.pixels)[1]
     remedy = "a smaller --beta" if config.beta > 1 else "--beta-warmup 5 or more epochs"
     if config.likelihood == "gaussian" and variance.mean() < 0.5:
         remedy = f"--likelihood gaussian-shared: the data have variance {variance.mean():.2g}, gaussian has 1"
-    if not active:
+    if len(run.data.x_test) < 2:
+        pass  # one image has no variance
+    elif config.model == "autoencoder":
+        option = "--lr" if config.penalty == "none" else "--penalty-weight"
+        if not active:
+            yield f"every x has nearly the same code and reconstruction; try a smaller {option}"
+    elif not active:
         yield f"q(z|x) has collapsed to the prior, so every x gets the same reconstruction; try {remedy}"
     elif active < latents / 4 and config.posterior != "categorical":
         yield f"q(z|x) of the other {latents - active} latents has collapsed to the prior; try {remedy}"

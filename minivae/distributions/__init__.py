@@ -1,13 +1,13 @@
-"""Latent families with their priors, and likelihoods: the distributions that a VAE is made of.
+"""The distributions of a VAE: latent families, priors and likelihoods.
 
-A model knows them only through the methods below, so another one joins by being a class here and a name in
-`POSTERIORS`, `PRIORS` or `LIKELIHOODS`; no line of the model changes. z is (B, L) or (S, B, L), eps like z.
+A model uses them only through the methods below. To add one, write a class here and give it a name in
+`POSTERIORS`, `PRIORS` or `LIKELIHOODS`; the model does not change. z is (B, L) or (S, B, L), eps like z.
 
-    posterior    heads: the names of the encoder's outputs (each (B, L)), passed on in that order
+    posterior    heads: the names of the encoder's outputs, each (B, L), in the order of the arguments
                  noise(rng, shape, dtype), sample(*heads, eps), mean(*heads)
                  log_prob(z, *heads), score(z, *heads): d log q / dhead at fixed z, one for each head
-                 where z has a path: sample_backward(dz, *heads, eps), slope(z, *heads) = d log q / dz
-                 where KL(q || p) has a closed form: kl(*heads), kl_backward(dkl, *heads)
+                 if z is differentiable: sample_backward(dz, *heads, eps), slope(z, *heads) = d log q / dz
+                 if KL(q || p) has a closed form: kl(*heads), kl_backward(dkl, *heads)
                  prior: the p(z) of this KL
     prior        parameters(latent_dim, rng, dtype): its own learned arrays by name, often none
                  sample(rng, n, latent_dim, params), log_prob(z, params)
@@ -17,7 +17,7 @@ A model knows them only through the methods below, so another one joins by being
                  mean(outputs), sample(outputs, params, rng), bias_for_mean(mean)
                  support: the interval that x must lie in
 
-Each receives the namespace of operations (`ops` or `kernels`) when it is made, and holds nothing else but
+Each receives the namespace of operations (`ops` or `kernels`) when it is made. Besides that it holds only
 its settings: no activations, no noise, no parameters.
 
     latents      Gaussian, Laplace, Bernoulli, categorical
@@ -58,7 +58,7 @@ LIKELIHOODS = {
 
 
 def prior_of(posterior, prior):
-    """The prior that a model gives a posterior: its own, one by its name, or a class of the caller's own."""
+    """The prior for a posterior: its default if `prior` is None, one by its name in PRIORS, or a class."""
     own = getattr(posterior, "prior", None) or StandardNormal(posterior.ops)
     kind = prior if callable(prior) or prior is None else PRIORS[arguments.one_of("prior", prior, PRIORS)]
     chosen = own if kind in (None, type(own)) else kind(posterior.ops)

@@ -1,8 +1,8 @@
-"""KL(q(z|x) || p(z)), in closed form where there is one, or sampled: its mean is the same."""
+"""KL(q(z|x) || p(z)), in closed form where there is one, or sampled; both have the same mean."""
 
 
 def has_closed_form(posterior):
-    """Whether the KL of this family and its prior has a closed form."""
+    """Whether the KL from this family to its prior has a closed form."""
     if hasattr(posterior, "closed_form"):
         return posterior.closed_form() is not None
     return hasattr(posterior, "kl")
@@ -15,11 +15,11 @@ def kl_forward(posterior, z, heads, params, sampled):
     return posterior.log_prob(z, *heads) - posterior.prior.log_prob(z, params)
 
 
-# A sampled KL needs one more path back. With k = log q(z; heads) - log p(z), where z depends on the heads:
+# A sampled KL depends on the heads in two ways. With k = log q(z; heads) - log p(z), where z depends on them:
 #   dk/dz     = d log q / dz - d log p / dz       through z
 #   dk/dhead  = score of that head, z fixed        directly, through the density q
 def kl_backward(posterior, dkl, z, heads, params, sampled):
-    """dkl like kl -> dz like z (0 for the closed form), one derivative (B, L) per head, the prior's own."""
+    """dkl like kl -> dz like z (0 for the closed form), one (B, L) per head, those of the prior by name."""
     if not sampled:
         return 0, posterior.kl_backward(dkl, *heads), {}
     dz, dparams = posterior.prior.log_prob_backward(-dkl, z, params)

@@ -1,4 +1,4 @@
-"""Latent families: q(z|x), each with its noise, its path to z where there is one, and its score."""
+"""Latent families q(z|x): noise, sampling and its derivative where it has one, log-density and score."""
 
 import math
 
@@ -10,10 +10,10 @@ from .priors import BernoulliPrior, CategoricalPrior, LaplacePrior, StandardNorm
 
 
 class Posterior:
-    """What the families share: the KL to their prior where `closed_form` has it.
+    """Base of the families: the KL to the prior, if `closed_form` has it.
 
-    values  what a latent may be: "real", "binary" or "one-hot", as in the priors
-    width   numbers in z for each latent
+    values  the values of a latent: "real", "binary" or "one-hot", as in the priors
+    width   entries of z for each latent
     """
 
     values, width = "real", 1
@@ -49,7 +49,7 @@ class GaussianPosterior(Posterior):
         return StandardNormal(self.ops)
 
     def closed_form(self):
-        """Against N(0, I) and Laplace(0, 1)."""
+        """For the priors N(0, I) and Laplace(0, 1)."""
         if type(self.prior) is StandardNormal:
             return self.ops.gaussian_kl, self.ops.gaussian_kl_backward
         return (
@@ -57,7 +57,7 @@ class GaussianPosterior(Posterior):
         )
 
     def noise(self, rng, shape, dtype=np.float64):
-        """eps ~ N(0, 1): what `sample` turns into z."""
+        """eps ~ N(0, 1), the noise for `sample`."""
         real = np.float32 if np.dtype(dtype) == np.float32 else np.float64
         return rng.standard_normal(shape, dtype=real).astype(dtype, copy=False)
 
@@ -82,9 +82,9 @@ class GaussianPosterior(Posterior):
         return -self.ops.gaussian_score(z, mu, logvar)[0]
 
 
-# With s = std and E|z| = s sqrt(2/pi) e^(-mu^2 / 2 s^2) + mu erf(mu / (s sqrt 2)):
+# With s = std and E|z| = s sqrt(2/pi) e^(-mu^2 / (2 s^2)) + mu erf(mu / (s sqrt 2)):
 #   KL         = E|z| + log 2 - 1/2 (log(2 pi e) + logvar)
-#   dE|z|/dmu  = erf(mu / (s sqrt 2))                 dE|z|/ds = sqrt(2/pi) e^(-mu^2 / 2 s^2)
+#   dE|z|/dmu  = erf(mu / (s sqrt 2))                 dE|z|/ds = sqrt(2/pi) e^(-mu^2 / (2 s^2))
 #   dKL/dlogvar = 1/2 s dE|z|/ds - 1/2
 def gaussian_laplace_kl(mu, logvar):
     """KL( N(mu, exp(logvar)) || Laplace(0, 1) ): mu, logvar (B, L) -> (B,), nats."""
@@ -102,7 +102,7 @@ def gaussian_laplace_kl_backward(dkl, mu, logvar):
 
 
 def erf(x):
-    """The error function; a complex step goes through to first order: erf' = 2 / sqrt(pi) e^(-x^2)."""
+    """The error function; for a complex step it is exact to first order: erf' = 2 / sqrt(pi) e^(-x^2)."""
     real = np.vectorize(math.erf, otypes=[float])(x.real)
     if x.dtype.kind == "c":
         real = real + 1j * x.imag * (2 / math.sqrt(math.pi)) * np.exp(-(x.real**2))
@@ -110,7 +110,7 @@ def erf(x):
 
 
 class LaplacePosterior(Posterior):
-    """q(z|x) = Laplace(mu, b), b = exp(logb), density e^(-|z - mu| / b) / 2b, independent latents."""
+    """q(z|x) = Laplace(mu, b), b = exp(logb), density e^(-|z - mu| / b) / (2 b), independent latents."""
 
     heads = ("mu", "logb")
 
@@ -118,12 +118,12 @@ class LaplacePosterior(Posterior):
         """Laplace(0, 1), unless another is chosen."""
         return LaplacePrior(self.ops)
 
-    # KL against Laplace(0, 1), with t = |mu| / b and e = e^-t:
+    # KL to Laplace(0, 1), with e = exp(-|mu| / b):
     #   kl         = |mu| + b e - logb - 1
     #   dkl/dmu    = sign(mu) (1 - e)
     #   dkl/dlogb  = b e + |mu| e - 1
     def closed_form(self):
-        """Against Laplace(0, 1)."""
+        """For the prior Laplace(0, 1)."""
 
         def kl(mu, logb):
             size, b = absolute(mu), np.exp(logb)
@@ -137,7 +137,7 @@ class LaplacePosterior(Posterior):
         return (kl, kl_backward) if type(self.prior) is LaplacePrior else None
 
     def noise(self, rng, shape, dtype=np.float64):
-        """eps uniform on (-1/2, 1/2): what `sample` turns into z."""
+        """eps uniform on (-1/2, 1/2), the noise for `sample`."""
         real = np.float32 if np.dtype(dtype) == np.float32 else np.float64
         least = np.nextafter(real(-0.5), real(0))  # at -1/2 itself z is infinite
         return np.maximum(rng.random(shape, dtype=real) - real(0.5), least).astype(dtype, copy=False)
@@ -145,11 +145,15 @@ class LaplacePosterior(Posterior):
     def sample(self, mu, logb, eps):
         """z = mu - b sign(eps) log(1 - 2 |eps|), like eps: the quantile function of q."""
         arguments.shapes(mu=(mu, "BL"), logb=(logb, "BL"), eps=(eps, "*BL"))
+        if not (absolute(eps).real < 0.5).all():
+            raise ValueError(
+                "eps of a Laplace q(z|x) must lie inside (-1/2, 1/2): draw it by its noise method"
+            )
         return mu - np.exp(logb) * sign(eps) * np.log1p(-2 * absolute(eps))
 
     # z - mu = b times the noise:   dz/dmu = 1,   dz/dlogb = z - mu
     def sample_backward(self, dz, mu, logb, eps):
-        """dz like eps -> dmu, dlogb (B, L); samples of one mu and logb add."""
+        """dz like eps -> dmu, dlogb (B, L), summed over the samples."""
         dlogb = dz * (self.sample(mu, logb, eps) - mu)
         return (dz.sum(axis=0), dlogb.sum(axis=0)) if eps.ndim == 3 else (dz, dlogb)
 
@@ -167,9 +171,10 @@ class LaplacePosterior(Posterior):
 
 
 class BernoulliPosterior(Posterior):
-    """q(z|x): binary latents, 1 with probability p = sigmoid(a). No path leads from a to z.
+    """q(z|x): independent binary latents, 1 with probability p = sigmoid(a).
 
-    The gradient with respect to a goes by the score function: leave-one-out, unless another is chosen.
+    z is not a differentiable function of a, so the gradient with respect to a is estimated by the score
+    function, with a leave-one-out baseline unless another estimator is chosen.
     """
 
     heads, values = ("a",), "binary"
@@ -178,11 +183,11 @@ class BernoulliPosterior(Posterior):
         """Bernoulli(1/2), unless another is chosen."""
         return BernoulliPrior(self.ops)
 
-    # KL against Bernoulli(r), with log p = a - softplus(a) and log(1 - p) = -softplus(a):
+    # KL to Bernoulli(r), with log p = a - softplus(a) and log(1 - p) = -softplus(a):
     #   kl     = p log(p / r) + (1 - p) log((1 - p) / (1 - r)) = p (a - logit r) - softplus(a) - log(1 - r)
     #   dkl/da = p (1 - p) (a - logit r)
     def closed_form(self):
-        """Against Bernoulli(r)."""
+        """For the prior Bernoulli(r)."""
         if type(self.prior) is not BernoulliPrior:
             return None
         r = self.prior.r
@@ -205,6 +210,8 @@ class BernoulliPosterior(Posterior):
     def sample(self, a, eps):
         """z = 1 where eps < p, like eps."""
         arguments.shapes(a=(a, "BL"), eps=(eps, "*BL"))
+        if not ((eps.real >= 0) & (eps.real <= 1)).all():
+            raise ValueError("eps of a Bernoulli q(z|x) must lie in [0, 1]: draw it by its noise method")
         return (eps.real < self.mean(a).real).astype(eps.dtype)
 
     def mean(self, a):
@@ -221,26 +228,26 @@ class BernoulliPosterior(Posterior):
 
 
 class CategoricalPosterior(Posterior):
-    """q(z|x): variables with K categories each, p = softmax(a); z is one-hot, so L is a multiple of K.
+    """q(z|x): independent variables with K categories each, p = softmax(a); z is one-hot, L a multiple of K.
 
-    As for binary latents, no path leads from a to z.
+    As with binary latents, z is not a differentiable function of a.
     """
 
     heads, values = ("a",), "one-hot"
 
     def __init__(self, ops, categories=10):
-        self.width = arguments.integer("categories", categories, at_least=2)  # K numbers for each variable
+        self.width = arguments.integer("categories", categories, at_least=2)  # K entries of z per variable
         super().__init__(ops)
 
     def own_prior(self):
-        """Uniform on the categories."""
+        """Uniform over the categories."""
         return CategoricalPrior(self.ops, self.width)
 
-    # KL against the uniform distribution on K, for each variable:
+    # KL to the uniform distribution over K categories, for each variable:
     #   kl       = sum_j p_j log p_j + log K
     #   dkl/da_j = p_j (log p_j - sum_k p_k log p_k)
     def closed_form(self):
-        """Against the uniform distribution."""
+        """For the uniform prior."""
 
         def kl(a):
             log_p = self._log_p(a)
@@ -255,7 +262,7 @@ class CategoricalPosterior(Posterior):
         return (kl, kl_backward) if type(self.prior) is CategoricalPrior else None
 
     def noise(self, rng, shape, dtype=np.float64):
-        """eps ~ Gumbel(0, 1): the largest a + eps of a variable is category j with probability p_j."""
+        """eps ~ Gumbel(0, 1): category j has the largest a + eps of a variable with probability p_j."""
         return rng.gumbel(size=shape).astype(dtype)
 
     def sample(self, a, eps):

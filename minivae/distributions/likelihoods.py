@@ -1,6 +1,6 @@
-"""Likelihoods p(x|z): -log p(x|z) of the decoder's outputs, and what it means for pictures.
+"""Likelihoods p(x|z): -log p(x|z) as a function of the decoder's outputs, its mean and its samples.
 
-Each is a reconstruction loss with its constants, so that the numbers are nats and compare.
+Every nll includes its constants, so that the numbers are in nats and comparable.
 """
 
 import math
@@ -16,8 +16,8 @@ VARIANCES = ("fixed", "shared", "pixel", "optimal")
 class Bernoulli:
     """p(x|z) = prod_d p_d^x_d (1 - p_d)^(1 - x_d), with p = sigmoid(logits).
 
-    A probability only for x in {0, 1}. On grey pixels in (0, 1) the same formula is a cross-entropy: a
-    usable loss but not a likelihood, and its numbers compare with nothing else.
+    It is a probability only for x in {0, 1}. For grey pixels in (0, 1) the same formula is a cross-entropy: a
+    usable loss but not a likelihood, and not comparable with other losses.
     """
 
     support = (0.0, 1.0)
@@ -34,7 +34,7 @@ class Bernoulli:
         return self.ops.bernoulli_nll(logits, x)
 
     def nll_backward(self, dnll, logits, x, params):
-        """dnll -> dlogits, and no derivatives of its own."""
+        """dnll (B,) or (S, B) -> dlogits, and no derivatives of its own parameters."""
         return self.ops.bernoulli_nll_backward(dnll, logits, x), {}
 
     def mean(self, logits):
@@ -47,7 +47,7 @@ class Bernoulli:
         return (rng.random(mean.shape) < mean).astype(mean.dtype)
 
     def bias_for_mean(self, mean):
-        """The output bias at which the decoder predicts `mean`: its logit, kept away from 0 and 1."""
+        """The output bias at which the decoder predicts `mean`: its logit, clipped to stay finite."""
         p = np.clip(mean, 1e-3, 1 - 1e-3)
         return np.log(p / (1 - p))
 
@@ -55,10 +55,10 @@ class Bernoulli:
 class Gaussian:
     """p(x|z) = N(mean, exp(logvar)), with the variance outside the decoder network.
 
-    variance  "fixed" at exp(logvar); "shared": one learned log-variance for all pixels, started at
-              `logvar`; "pixel": one learned log-variance for each; "optimal": the one variance that fits
-              the present batch best, its mean squared error, so that there is none to learn, and none to
-              draw x with. (Rybkin et al. 2021)
+    variance  "fixed": exp(logvar); "shared": one learned log-variance for all pixels, initially `logvar`;
+              "pixel": one learned log-variance per pixel; "optimal": the mean squared error of the batch,
+              which is the maximum-likelihood variance. It is not learned, so x cannot be drawn.
+              (Rybkin et al. 2021)
     """
 
     support = (-math.inf, math.inf)
@@ -79,10 +79,10 @@ class Gaussian:
         """-log p(x|z) -> (B,) or (S, B), nats."""
         return self.ops.gaussian_nll(mean, self._logvar(mean, params, x), x)
 
-    # at the optimal variance v = mean((x - mean)^2), which all entries share, logvar depends on the mean too:
+    # at the optimal variance v = mean((x - mean)^2), shared by all entries, logvar also depends on the mean:
     #   dlogvar/dmean = 2 (mean - x) / (n v), with n entries
     def nll_backward(self, dnll, mean, x, params):
-        """dnll -> dmean, and the derivative of the log-variance if it is learned."""
+        """dnll (B,) or (S, B) -> dmean, and the derivative of the log-variance if it is learned."""
         logvar = self._logvar(mean, params, x)
         dmean, dlogvar = self.ops.gaussian_nll_backward(dnll, mean, logvar, x)
         if self.variance == "optimal":
@@ -105,7 +105,7 @@ class Gaussian:
         return mean
 
     def logvar_for(self, variance):
-        """The log-variance to start at, given the variance (D,) of the data; no pixel starts near 0."""
+        """The initial log-variance, given the variance (D,) of the data; never close to variance 0."""
         mean = variance.mean() or 1.0
         return np.log(mean if self.variance == "shared" else np.maximum(variance, 0.1 * mean))
 
@@ -116,10 +116,10 @@ class Gaussian:
 
 
 class Laplace:
-    """p(x|z) = Laplace(mean, b) with b = exp(logb): the absolute error, its constant included.
+    """p(x|z) = Laplace(mean, b) with b = exp(logb): the absolute error, with its constant.
 
-    Its best prediction is the median of all x with that z, where the Gaussian's is their mean:
-    where pixels are mostly 0 or 1 it blurs less.
+    Its best prediction is the median of x given z, while that of the Gaussian is the mean: pictures whose
+    pixels are mostly 0 or 1 are less blurred.
     """
 
     support = (-math.inf, math.inf)
@@ -138,7 +138,7 @@ class Laplace:
         return (absolute(x - mean) * math.exp(-self.logb) + (self.logb + math.log(2))).sum(axis=-1)
 
     def nll_backward(self, dnll, mean, x, params):
-        """dnll -> dmean = sign(mean - x) / b, and no derivatives of its own."""
+        """dnll -> dmean = dnll * sign(mean - x) / b, and no derivatives of its own parameters."""
         arguments.shapes(x=(x, "BD"), mean=(mean, "*BD"), dnll=(dnll, "*B"))
         return dnll[..., None] * sign(mean - x) * math.exp(-self.logb), {}
 

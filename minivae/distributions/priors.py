@@ -1,6 +1,6 @@
-"""Priors p(z): how to draw from them, log p(z), and its derivative.
+"""Priors p(z): sampling, log p(z), and its derivative.
 
-values  what a latent may be: "real", "binary" or "one-hot"; a family and its prior must agree
+values  the values of a latent: "real", "binary" or "one-hot"; a family and its prior must agree
 """
 
 import math
@@ -11,17 +11,17 @@ from .. import arguments
 
 
 def absolute(x):
-    """|x|; a complex step goes through, which np.abs would drop."""
+    """|x|, which keeps the imaginary part of a complex step; np.abs would drop it."""
     return np.where(x.real < 0, -x, x)
 
 
 def sign(x):
-    """-1, 0 or 1 by the real part, in the type of x."""
+    """-1, 0 or 1: the sign of the real part, in the dtype of x."""
     return np.sign(x.real).astype(x.dtype)
 
 
 class Prior:
-    """What most priors share: nothing to learn."""
+    """Base of the priors: no learned parameters."""
 
     values = "real"
 
@@ -33,7 +33,7 @@ class Prior:
         return {}
 
     def log_prob_backward(self, dlog_prob, z, params=None):
-        """dlog_prob (B,) or (S, B) -> dz like z, and its own derivatives: none, if z has no path."""
+        """dlog_prob (B,) or (S, B) -> dz like z, zero for discrete z; derivatives of its parameters, none."""
         return np.zeros_like(z), {}
 
 
@@ -50,12 +50,12 @@ class StandardNormal(Prior):
         return self.ops.gaussian_log_prob(z, zero, zero)
 
     def log_prob_backward(self, dlog_prob, z, params=None):
-        """d log p / dz = -z: dlog_prob (B,) or (S, B) -> dz like z, and no derivatives of its own."""
+        """d log p / dz = -z: dlog_prob (B,) or (S, B) -> dz like z; it has no parameters."""
         return dlog_prob[..., None] * -z, {}
 
 
 class LaplacePrior(Prior):
-    """p(z) = prod e^-|z| / 2, which has its mode at exactly 0: most codes are near 0."""
+    """p(z) = prod_l e^-|z_l| / 2: a sharp peak at 0 with heavier tails than the normal distribution."""
 
     def sample(self, rng, n, latent_dim, params=None):
         """n draws of z -> (n, L)."""
@@ -71,20 +71,20 @@ class LaplacePrior(Prior):
 
 
 class MixturePrior(Prior):
-    """p(z) = sum_k pi_k N(z; mean_k, exp(logvar_k)), all of it learned; pi = softmax(weight)."""
+    """p(z) = sum_k pi_k N(z; mean_k, exp(logvar_k)), pi = softmax(weight); every parameter is learned."""
 
     def __init__(self, ops, components=10):
         super().__init__(ops)
         self.components = arguments.integer("components", components)
 
     def parameters(self, latent_dim, rng, dtype):
-        """prior.weight (K,), prior.mean and prior.logvar (K, L); the means start at draws from N(0, I)."""
+        """prior.weight (K,), prior.mean and prior.logvar (K, L); the initial means are draws from N(0, I)."""
         mean = rng.standard_normal((self.components, latent_dim)).astype(dtype)
         weight = np.zeros(self.components, dtype)
         return {"prior.weight": weight, "prior.mean": mean, "prior.logvar": np.zeros_like(mean)}
 
     def sample(self, rng, n, latent_dim, params):
-        """A component by its weight, then a draw from it -> (n, L)."""
+        """Draw a component k with probability pi_k, then z from it -> (n, L)."""
         pi = np.exp(params["prior.weight"] - params["prior.weight"].max()).astype(float)
         k = rng.choice(len(pi), n, p=pi / pi.sum())
         std = np.exp(0.5 * params["prior.logvar"][k])
@@ -119,13 +119,13 @@ class MixturePrior(Prior):
 
 
 def _log_sum(a):
-    """log sum_k e^a_k over the last axis, which is kept; the largest is taken out, so nothing overflows."""
+    """log sum_k e^a_k over the last axis, which is kept; the largest is subtracted to avoid overflow."""
     most = a.max(axis=-1, keepdims=True)
     return most + np.log(np.exp(a - most).sum(axis=-1, keepdims=True))
 
 
 class BernoulliPrior(Prior):
-    """p(z): binary latents, each 1 with probability r."""
+    """p(z): independent binary latents, each 1 with probability r."""
 
     values = "binary"
 
@@ -143,7 +143,7 @@ class BernoulliPrior(Prior):
 
 
 class CategoricalPrior(Prior):
-    """p(z): variables with K equally likely categories, z one-hot."""
+    """p(z): independent variables with K equally likely categories; z is one-hot."""
 
     values = "one-hot"
 

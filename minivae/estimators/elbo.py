@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import arguments
+from ..distributions import has_closed_form
 from . import gradients as by
 from .gradients import GAUSSIAN, cost_of, plus, sample, slope_of
 
@@ -171,6 +172,8 @@ def named(estimator, rng=None, beta=1.0, family=GAUSSIAN):
             return COST[name](f, *q, family=family)
         *heads, eps = q
         if name == "sticking-the-landing":
+            if not has_closed_form(family):
+                raise ValueError(f'a sampled KL needs the name "{name}" as estimator, not named("{name}")')
             landing = sticking_the_landing(df, *q, beta, family)
             return plus(landing, _kl_gradient(*heads, -beta, family))  # the model adds the closed form
         if name in COUPLED:
@@ -180,6 +183,7 @@ def named(estimator, rng=None, beta=1.0, family=GAUSSIAN):
         baseline = BASELINE[name](f, *heads, fresh, family=family)
         return by.score_function(f, *q, baseline=baseline, family=family)
 
+    estimate.family = family
     return estimate
 
 

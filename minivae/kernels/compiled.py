@@ -8,8 +8,11 @@ so both give the same bits.
 import hashlib
 import os
 import pickle
+import shutil
 import sys
 import tempfile
+import time
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -36,6 +39,21 @@ def _cache_folder():
 
 
 FOLDER = _cache_folder()
+KEPT = 7 * 24 * 3600  # seconds without use after which the code of other sources or versions is removed
+
+
+@cache
+def _tidy():
+    """Mark the folder as used, and remove those that no process has used for a week.
+
+    Removing one is always safe: a process that needs it after all compiles again.
+    """
+    with suppress(OSError):
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        os.utime(FOLDER)
+        for other in FOLDER.parent.glob(f"kernels-{'[0-9a-f]' * 16}"):
+            if not other.is_symlink() and time.time() - other.stat().st_mtime > KEPT:
+                shutil.rmtree(other, ignore_errors=True)
 
 
 class Cache(CompileResultCacheImpl):
@@ -55,6 +73,7 @@ class Cache(CompileResultCacheImpl):
 
     def load_overload(self, signature, target_context):
         """The compiled version for this signature, or None; numba calls it before it compiles."""
+        _tidy()
         try:
             target_context.refresh()
             content = self._path(signature, target_context.codegen()).read_bytes()
@@ -78,9 +97,8 @@ class Cache(CompileResultCacheImpl):
 
 @cache
 def _announce():
-    """Make the folder, and say once why the first run takes longer."""
+    """Say once why the first run takes longer."""
     try:
-        FOLDER.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=FOLDER).close()
         kept = "kept on disk, so only this once"
     except OSError:

@@ -2,8 +2,8 @@
 
     x -> encoder -> code -> decoder -> outputs -> nll(target);   loss = nll + weight * penalty(code)
 
-Denoising is a `target` other than the input. Sparse codes come from a penalty on the code. Without hidden
-layers and with identity activations it is linear, and its best squared error is PCA's.
+A denoising autoencoder has a `target` other than its input; a sparse one has a penalty on its code. Without
+hidden layers and with identity activations the model is linear, and its least squared error is that of PCA.
 """
 
 import math
@@ -20,7 +20,7 @@ from .model import Model, check_shapes, family
 from .vae import unchanged
 
 PENALTIES = ("none", "l1", "kl")
-ACTIVITY = 1e-6  # least distance of a mean activity from 0 and 1, where its KL is infinite
+ACTIVITY = 1e-6  # a mean activity is kept this far from 0 and 1, where its KL is infinite
 
 
 class Kept(NamedTuple):
@@ -34,12 +34,13 @@ class Kept(NamedTuple):
 
 
 class Autoencoder(Model):
-    """Autoencoder with any number of hidden layers; arguments as in `VAE`, and besides
+    """Autoencoder with any number of hidden layers. It has the arguments of `VAE` and these:
 
-    code_activation   of the code: identity, or sigmoid for the penalty "kl"
+    code_activation   activation of the code layer; the penalty "kl" needs "sigmoid"
     penalty           "none"; "l1": sum_l |code_l|; "kl": sum_l KL(Bernoulli(activity) || Bernoulli(m_l)) with
                       m_l the mean of code_l over the batch (Ng 2011, "Sparse autoencoder")
-    weight, activity  of the penalty in the loss, in nats; the mean that "kl" aims at
+    weight            weight of the penalty in the loss
+    activity          target mean of every code_l for the penalty "kl"
     """
 
     families = ("likelihood",)
@@ -81,10 +82,10 @@ class Autoencoder(Model):
         self.params = network.initialize((*self.encoder, *self.decoder), rng, self.dtype)
         self.params |= self.likelihood.parameters(D, self.dtype)
 
-    # -------------------------------------------------------------------------- the walk, forward and back
+    # -------------------------------------------------------------------------- forward and backward
 
     def forward(self, x, target=None, at=unchanged):
-        """x (B, D), target like x (default: x) -> Terms, in which the penalty is called kl; what to keep."""
+        """x (B, D), target like x (default: x) -> Terms, whose kl is the penalty; Kept, for `backward`."""
         x = self.data("x", x)
         target = x if target is None else self.data("target", target, len(x))
         with np.errstate(over="ignore", invalid="ignore"):  # `Terms` reports a loss that is not finite
@@ -108,7 +109,7 @@ class Autoencoder(Model):
             network.backward(self.ops, self.encoder, dcode, kept.caches, d, input_gradient=False)
         return d | dparams
 
-    # with the mean m_l of code_l over the batch and the activity t:
+    # with h the code, m_l the mean of code_l over the batch, and t the activity:
     #   l1  1/B sum_bl |h_bl|                                       sign(h) / B
     #   kl  sum_l t log(t / m_l) + (1 - t) log((1 - t) / (1 - m_l))   (-t / m_l + (1 - t) / (1 - m_l)) / B
     def _penalty(self, code):
@@ -135,14 +136,14 @@ class Autoencoder(Model):
     def loss_and_grads(self, x, target=None):
         """x (B, D), target like x (default: x) -> Terms (nats per example), grads like params.
 
-        Raises ValueError for a wrong shape, an entry that is not finite or that the likelihood does not
-        support, or a loss that is not finite.
+        Raises ValueError for a wrong shape, an entry that is not finite or outside the likelihood's support,
+        or a loss that is not finite.
         """
         terms, kept = self.forward(x, target)
         d = self.backward(kept)
         return terms, {name: d[name] for name in self.params}
 
-    # -------------------------------------------------------------------------- what a trained model does
+    # -------------------------------------------------------------------------- use of a trained model
 
     def encode(self, x):
         """x (B, D) -> code (B, L)."""
@@ -151,7 +152,7 @@ class Autoencoder(Model):
     code = encode  # one point for each x, as in `VAE.code`
 
     def decode(self, z):
-        """z (N, L) -> the likelihood's argument, (N, D): logits for Bernoulli, means for Gaussian."""
+        """z (N, L) -> the likelihood's parameter (N, D): logits for Bernoulli, means for Gaussian."""
         z = self.matrix("z", z, self.latent_dim)
         return network.forward(self.ops, self.params, self.decoder, z, {}, unchanged)
 

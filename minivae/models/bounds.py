@@ -1,7 +1,7 @@
-"""The objective: from the nll and kl of every sample to one loss, and back to the weight of every sample.
+"""The objective: one loss from the nll and kl of every sample, and the derivative with respect to each.
 
 elbo  the negative evidence lower bound, mean(nll + beta kl). (Kingma and Welling 2014)
-iwae  the importance-weighted bound, which rises with S to log p(x). (Burda et al. 2015, equation 8)
+iwae  the negative importance-weighted bound, which falls to -log p(x) as S grows. (Burda et al. 2015, eq. 8)
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ BOUNDS = ("elbo", "iwae")
 
 
 class Terms(NamedTuple):
-    """The loss and its two terms, nats per example; loss = nll + beta * kl for the ELBO."""
+    """The loss and its two terms in nats per example; for the ELBO, loss = nll + beta * kl."""
 
     loss: float
     nll: float
@@ -20,7 +20,7 @@ class Terms(NamedTuple):
 
     @classmethod
     def checked(cls, *values):
-        """ValueError with the name of the first that is not finite."""
+        """Terms of these values. Raises ValueError that names the first one that is not finite."""
         terms = cls(*values)
         for name in ("nll", "kl", "loss"):
             if not np.isfinite(getattr(terms, name)):
@@ -31,7 +31,7 @@ class Terms(NamedTuple):
 def bound_forward(nll, kl, beta, bound, reconstruction=1.0):
     """nll (B,) or (S, B), kl (B,) or like nll -> Terms, in nats, summed in double precision.
 
-    Raises ValueError with the name of the term where the loss is not finite.
+    `reconstruction` is the weight of the nll. Raises ValueError that names the first term that is not finite.
     """
     nll_mean, kl_mean = mean(nll), mean(kl)
     if bound == "elbo":
@@ -46,7 +46,7 @@ def bound_forward(nll, kl, beta, bound, reconstruction=1.0):
 # iwae: loss = -1/B sum_b log 1/S sum_s exp(-c_sb) with c = r nll + beta kl:
 #   dloss/dc_sb = 1/B exp(-c_sb) / sum_t exp(-c_tb), a softmax over the samples
 def bound_backward(nll, kl, beta, bound, reconstruction=1.0):
-    """Derivative of the loss with respect to nll and kl: the weight of each sample -> dnll, dkl."""
+    """Derivative of the loss with respect to nll and kl -> dnll like nll, dkl like kl."""
     if bound == "elbo":
         dnll = np.full(nll.shape, reconstruction / nll.size, nll.dtype)
         return dnll, np.full(kl.shape, beta / kl.size, kl.dtype)
@@ -57,8 +57,8 @@ def bound_backward(nll, kl, beta, bound, reconstruction=1.0):
 
 
 def importance_weighted(cost):
-    """-log mean_s exp(-cost_sb), cost (S, B), minus the log-weights -> (B,), nats."""
-    least = cost.min(axis=0)  # (B,), taken out so that no weight overflows
+    """-log mean_s exp(-cost_sb); cost (S, B) is the negative of the log-weights -> (B,), nats."""
+    least = cost.min(axis=0)  # (B,), subtracted so that no weight overflows
     return least - np.log(np.exp(least - cost).mean(axis=0))
 
 

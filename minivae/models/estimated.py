@@ -1,6 +1,7 @@
-"""The gradient with respect to the heads of q(z|x) by an estimator, where the pathwise one is not wanted.
+"""The gradient with respect to the heads of q(z|x) by an estimator other than the pathwise one.
 
-The decoder's gradient and the closed-form KL stay exact; what goes through the sampling of z is estimated.
+The gradients of the decoder and of a closed-form KL are exact; only the part through the sampling of z is
+estimated.
 """
 
 import numpy as np
@@ -12,8 +13,8 @@ from ..distributions import kl_backward, kl_forward
 def estimated(model, estimator, dnll, dkl, trace):
     """Gradients of sum(dnll * nll) and of sum(dkl * kl), one (B, L) for each head; the prior's derivatives.
 
-    A sampled KL joins the cost, with q fixed inside it, since the mean of the score is zero. That makes the
-    pathwise gradient of it sticking the landing.
+    A sampled KL is part of the cost, with the parameters of q inside it held fixed: the omitted term is the
+    mean of the score, which is zero. Its pathwise gradient is then that of sticking the landing.
     """
     if trace.bound != "elbo":
         raise ValueError(f'bound "{trace.bound}" has a pathwise gradient only; leave out the estimator')
@@ -29,7 +30,7 @@ def estimated(model, estimator, dnll, dkl, trace):
 
 
 def _kl_cost(model, heads):
-    """f and df of log q(z) - log p(z), as `cost` gives them for the nll."""
+    """f and df of log q(z) - log p(z), in the form in which `cost` returns them for the nll."""
 
     def f(z):
         return kl_forward(model.posterior, z, heads, model.params, sampled=True)
@@ -44,11 +45,13 @@ def _kl_cost(model, heads):
 def _expectation(model, estimator, cost, weights, trace):
     """Gradient of sum(weights * E f) with respect to each head, (B, L)."""
     estimate = estimators.named(estimator, beta=trace.beta, family=model.posterior)
+    if getattr(estimate, "family", model.posterior).heads != model.posterior.heads:
+        raise ValueError("the estimator is for another family: make it with family=model.posterior")
     samples = trace.eps.reshape(-1, *trace.eps.shape[-2:])  # (S, B, L)
     grads = estimate(*cost, *trace.heads, samples)
     names = [f"d{name}" for name in model.posterior.heads]
-    if len(grads) != len(names):
-        raise ValueError(f"an estimator must return {' and '.join(names)}, got {len(grads)} values")
+    if not isinstance(grads, tuple | list) or len(grads) != len(names):
+        raise ValueError(f"an estimator must return {' and '.join(names)}, got another number of arrays")
     for name, grad in zip(names, grads, strict=True):
         arguments.finite(f"the estimator's {name}", grad, samples.shape, ("sample", "datum", "latent"))
     weights = weights.reshape(-1, len(trace.x), 1)  # (S, B, 1)

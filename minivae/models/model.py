@@ -1,7 +1,7 @@
-"""What every model shares: a backend, a precision, checked arguments, and copies of itself.
+"""The part that all models share: backend, precision, checked arguments, and copying.
 
-A model holds parameters and settings. Its distributions hold the namespace of operations, which cannot be
-copied or pickled; so copies leave it out and bind it again.
+A model holds parameters and settings. Its distributions refer to the namespace of operations, which cannot
+be copied or pickled, so a copy drops this reference and sets it again.
 """
 
 import copy
@@ -47,10 +47,10 @@ class Model:
         vars(self).update(state)
         self.use(self.backend, self.dtype)
 
-    # -------------------------------------------------------------------------- the doors
+    # -------------------------------------------------------------------------- checked arguments
 
     def matrix(self, name, array, columns, rows=None, support=()):
-        """A finite array (rows, columns) in the model's type, within the support."""
+        """Check an array: finite, (rows, columns), within the support -> the array in the model's dtype."""
         if not isinstance(array, np.ndarray):
             array = arguments.numeric(name, array)
         if array.ndim != 2 or array.shape[1] != columns or rows not in (None, array.shape[0]):
@@ -59,7 +59,7 @@ class Model:
         return arguments.cast(name, array, self.dtype, *support)
 
     def samples(self, name, array, rows, columns):
-        """A finite array (rows, columns) or (S, rows, columns) in the model's type."""
+        """The same for an array (rows, columns) or (S, rows, columns)."""
         if not isinstance(array, np.ndarray):
             array = arguments.numeric(name, array)
         if array.shape[-2:] != (rows, columns) or array.ndim > 3:
@@ -68,14 +68,14 @@ class Model:
         return arguments.cast(name, array, self.dtype)
 
     def data(self, name, x, rows=None):
-        """Data (B, D) within the likelihood's support."""
+        """The same for data (B, D) within the likelihood's support."""
         return self.matrix(name, x, self.data_dim, rows, self.likelihood.support)
 
     def start_output_at(self, pixel_mean, pixel_variance=None):
         """Set the output bias so that an untrained decoder predicts about `pixel_mean` (D,).
 
-        It saves the first steps, which would learn just that. (Burda et al. 2015, appendix) A variance that
-        the likelihood learns starts at `pixel_variance` (D,), if that is given.
+        This saves the first training steps, which would only learn these means. (Burda et al. 2015,
+        appendix) A learned variance of the likelihood starts at `pixel_variance` (D,), if that is given.
         """
         pixel_mean = arguments.cast("pixel_mean", pixel_mean, np.float64, *self.likelihood.support)
         arguments.shape("pixel_mean", pixel_mean, (self.data_dim,))
@@ -87,7 +87,7 @@ class Model:
 
 
 def check_shapes(**results):
-    """The door to what a distribution of the caller's own returns."""
+    """Check the shapes of what a distribution returns, which may be the caller's own class."""
     for name, (array, expected) in results.items():
         if np.shape(array) != expected:
             raise ValueError(
@@ -104,13 +104,20 @@ def check_heads(names, heads, derivatives):
                 raise ValueError(f"the posterior's d{name} {place} must have shape {head.shape}, got {got}")
 
 
+def check_methods(name, distribution, *methods):
+    """Refuse a class that is another kind of distribution."""
+    for method in methods:
+        if not hasattr(distribution, method):
+            raise TypeError(f"{name} {type(distribution).__name__} has no {method}, which a {name} must have")
+
+
 def family(name, given, known):
-    """A class of distributions by its name in `known`, or a class of the caller's own as it is."""
+    """A class of distributions by its name in `known`; a class is returned unchanged."""
     return given if callable(given) else known[arguments.one_of(name, given, known)]
 
 
 def _bound(distribution, ops):
-    """A copy of a distribution, and of the prior that it brings, that calls the functions of `ops`."""
+    """A copy of a distribution and of its prior that calls the functions of `ops`."""
     twin = copy.copy(distribution)
     twin.ops = ops
     if getattr(twin, "prior", distribution) is not distribution:

@@ -1,10 +1,10 @@
-"""The VAE: one walk forward, one walk back that mirrors it.
+"""The VAE: a forward pass, and a backward pass that mirrors it line by line.
 
     x -> encoder -> mu, logvar -> z = mu + std * eps -> decoder -> logits -> nll;   loss = nll + beta kl
 
-Read `forward` and `backward` side by side: that is the whole model. The latent family, the likelihood, the
-condition and the bound are values of its variables. The model holds parameters and settings only; what the
-forward pass computed travels in a `Trace` that the caller holds, and the noise is always passed in.
+Read `forward` and `backward` side by side: they are the whole model, for every latent family, likelihood,
+condition and bound. The model holds parameters and settings only. The forward pass returns its intermediate
+results in a `Trace`, which the caller hands to `backward`; the noise is always an argument.
 """
 
 from typing import NamedTuple
@@ -16,14 +16,14 @@ from ..distributions import LIKELIHOODS, POSTERIORS, has_closed_form, kl_backwar
 from ..ops import ACTIVATIONS
 from .bounds import BOUNDS, bound_backward, bound_forward
 from .estimated import estimated
-from .model import Model, check_heads, check_shapes, family
+from .model import Model, check_heads, check_methods, check_shapes, family
 
 KLS = ("closed", "sampled")
-KL_OF = {"elbo": "", "iwae": "sampled"}  # the kind of KL that a bound demands
+KL_OF = {"elbo": "", "iwae": "sampled"}  # the kind of KL that a bound needs; "" for either
 
 
 class Trace(NamedTuple):
-    """What a forward pass computed and a backward pass needs. S is an axis only where eps has it."""
+    """The results of a forward pass that the backward pass needs. Axis S exists only if eps has it."""
 
     x: np.ndarray  # (B, D)
     eps: np.ndarray  # (B, L) or (S, B, L)
@@ -33,7 +33,7 @@ class Trace(NamedTuple):
     z: np.ndarray  # like eps
     outputs: np.ndarray  # logits or means: (B, D) or (S, B, D)
     nll: np.ndarray  # (B,) or (S, B)
-    kl: np.ndarray  # (B,), or like nll where it is sampled
+    kl: np.ndarray  # (B,), or like nll if it is sampled
     caches: dict  # layer name -> cache of its dense_forward
     beta: float
     bound: str
@@ -42,7 +42,7 @@ class Trace(NamedTuple):
 
 
 def unchanged(name, value):
-    """The hook `at` of an ordinary walk: every value goes on as it is."""
+    """The default of the hook `at`: return every value unchanged."""
     return value
 
 
@@ -53,18 +53,20 @@ class VAE(Model):
     hidden                 widths of the encoder's hidden layers; the decoder has them in reverse
     activation             of the hidden layers: identity, relu, tanh, softplus or sigmoid
     likelihood             "bernoulli", "gaussian" (unit variance), "gaussian-shared" or "gaussian-pixel"
-                           (one learned log-variance for all pixels, or for each), "gaussian-optimal" (the
-                           best one for each batch), "laplace" (absolute error); or a class of your own with
-                           the methods that `distributions` lists
+                           (one learned log-variance for all pixels, or one per pixel), "gaussian-optimal"
+                           (the maximum-likelihood variance of each batch), "laplace" (absolute error); or a
+                           class of your own with the methods that `distributions` lists
     backend                "numba", "numpy", or any namespace with the functions of `ops`
-    dtype                  float32 to train, float64 to check; complex128 for complex steps ("numpy" only)
-    seed                   int or Generator, for the weights: Glorot uniform; biases start at zero
+    dtype                  float32 to train, float64 to check gradients; complex128 for complex steps, with
+                           the backend "numpy" only
+    seed                   int or Generator for the weights (Glorot uniform); biases start at zero
     posterior              "gaussian", "laplace", "bernoulli" (binary latents), "categorical" (latent_dim
                            variables with 10 categories each, one-hot); or a class of your own
     prior                  "standard" (normal), "laplace", "mixture" (10 Gaussians, learned), "bernoulli" or
-                           "categorical"; None is the posterior's own
-    condition_dim          C, the width of a condition that both networks receive beside x and z; 0: none
-    kl                     "closed" or "sampled"; None is in closed form where there is one
+                           "categorical"; None is the default prior of the posterior
+    condition_dim          C, the width of the condition that the encoder receives with x and the decoder
+                           with z; 0 for none
+    kl                     "closed" or "sampled"; None is the closed form if there is one, otherwise sampled
     """
 
     families = ("posterior", "likelihood")
@@ -90,6 +92,7 @@ class VAE(Model):
         self.activation = arguments.one_of("activation", activation, ACTIVATIONS)
         self.use(backend, dtype)
         self.posterior = family("posterior", posterior, POSTERIORS)(self.ops)
+        check_methods("posterior", self.posterior, "heads", "sample", "log_prob")
         self.posterior.prior = prior_of(self.posterior, prior)
         self.latent_dim = L = arguments.integer("latent_dim", latent_dim) * getattr(
             self.posterior, "width", 1
@@ -98,6 +101,8 @@ class VAE(Model):
         if self.kl == "closed" and not has_closed_form(self.posterior):
             raise ValueError("the KL of this posterior and this prior has no closed form: choose kl sampled")
         self.likelihood = family("likelihood", likelihood, LIKELIHOODS)(self.ops)
+        check_methods("prior", self.prior, "sample", "log_prob", "log_prob_backward")
+        check_methods("likelihood", self.likelihood, "nll", "nll_backward", "support")
 
         down, up = (D + C, *hidden), (L + C, *hidden[::-1])
         self.encoder = network.stack([f"encoder{i + 1}" for i in range(len(hidden))], down, activation)
@@ -110,7 +115,7 @@ class VAE(Model):
         if hasattr(self.prior, "parameters"):
             self.params |= self.prior.parameters(L, rng, self.dtype)
 
-    # -------------------------------------------------------------------------- the walk, forward and back
+    # -------------------------------------------------------------------------- forward and backward
 
     def forward(
         self, x, eps, beta=1.0, condition=None, target=None, bound="elbo", at=unchanged, reconstruction=1.0
@@ -120,8 +125,9 @@ class VAE(Model):
         bound "elbo": loss = mean over b of (mean over s of nll_sb + beta kl_b), the negative ELBO.
         bound "iwae": loss = -mean over b of log mean over s of exp(-nll_sb - beta kl_sb), with the sampled
         kl_sb = log q(z_sb|x) - log p(z_sb). (Burda et al. 2015, equation 8)
-        `reconstruction` is the weight of the nll: 0 leaves the kl alone, as beta = 0 leaves the nll alone.
-        `at(name, value)` is called at every node and returns the value to go on with: a checker pushes there.
+        `reconstruction` is the weight of the nll: 0 leaves only the kl, and beta = 0 only the nll.
+        `at(name, value)` is called at every node and returns the value to continue with: a gradient check
+        perturbs it there.
         """
         x, eps = self.data("x", x), self.samples("eps", eps, len(x), self.latent_dim)
         c = self._condition(condition, len(x))
@@ -144,9 +150,9 @@ class VAE(Model):
     def backward(self, trace, weights=None, estimator=None):
         """Every derivative of the loss by name: nodes ("z", "mu", "decoder1") and parameters ("mu.W").
 
-        weights    (dnll, dkl) like nll and kl instead of the bound's own; zeros isolate one term of the loss
-        estimator  of the gradient with respect to the heads, through the sampling of z; None is pathwise, or
-                   leave-one-out where no path leads from the heads to z
+        weights    (dnll, dkl) like nll and kl, instead of the bound's; zeros isolate one term of the loss
+        estimator  gradient estimator for the sampling step; None is pathwise, or leave-one-out if z is not
+                   differentiable with respect to the heads
         """
         heads, z, (nll, kl) = trace.heads, trace.z, (trace.nll, trace.kl)
         has_path = hasattr(self.posterior, "sample_backward")
@@ -176,7 +182,7 @@ class VAE(Model):
         return [network.forward(self.ops, self.params, (head,), h, caches, at) for head in self.heads]
 
     def _encode_backward(self, through_kl, through_z, caches, d):
-        dh = None  # (B, H): each head adds its part; without hidden layers h is x, and needs no derivative
+        dh = None  # (B, H): each head adds its part; without hidden layers h is x and needs no derivative
         for head, dkl, dz in zip(self.heads, through_kl, through_z, strict=True):
             part = network.backward(self.ops, (head,), dkl + dz, caches, d, input_gradient=bool(self.encoder))
             dh = part if dh is None else dh + part
@@ -193,26 +199,26 @@ class VAE(Model):
         return drows[:, : self.latent_dim].reshape(z_shape)  # the condition is data
 
     def loss(self, x, eps, beta=1.0, **settings):
-        """The forward pass alone, with the settings of `forward` -> Terms."""
+        """The forward pass only; `settings` are those of `forward` -> Terms."""
         return self.forward(x, eps, beta, **settings)[0]
 
     def loss_and_grads(self, x, eps, beta=1.0, estimator=None, **settings):
         """x (B, D), eps (B, L) or (S, B, L) -> Terms (floats, nats per example), grads like params.
 
-        estimator: of the gradient through the sampling of z, as in `backward`: a name, `named(name, rng)` or
+        estimator: gradient estimator for the sampling step, as in `backward`: a name, `named(name, rng)` or
         any estimate(f, df, *heads, eps) as in `estimators`. settings: condition, target, bound and
         reconstruction, as in `forward`. Raises ValueError for a wrong shape, an entry that is not finite or
-        that the likelihood does not support, or a loss that is not finite; TypeError for anything that is
-        not an array of real numbers.
+        outside the likelihood's support, or a loss that is not finite; TypeError for anything that is not an
+        array of real numbers.
         """
         terms, trace = self.forward(x, eps, beta, **settings)
         d = self.backward(trace, estimator=estimator)
         return terms, {name: d[name] for name in self.params}
 
-    # ------------------------------------------------------------------ the cost, as estimators see it
+    # ------------------------------------------------------------------ the cost function for estimators
 
     def cost(self, x, condition=None, target=None):
-        """The nll of x (B, D) as `estimators` see it: f(z) -> (S, B), df(z) -> (S, B, L), z (S, B, L)."""
+        """The nll of x (B, D) as functions of z (S, B, L) for `estimators`: f -> (S, B), df -> (S, B, L)."""
         x, c = self.data("x", x), self._condition(condition, len(x))
         target = x if target is None else self.data("target", target, len(x))
 
@@ -229,15 +235,15 @@ class VAE(Model):
 
         return f, df
 
-    # -------------------------------------------------------------------------- what a trained model does
+    # -------------------------------------------------------------------------- use of a trained model
 
     def encode(self, x, condition=None):
-        """x (B, D) -> mu, logvar (B, L) of q(z|x)."""
+        """x (B, D) -> the heads of q(z|x), each (B, L): mu and logvar for the Gaussian."""
         x = self.data("x", x)
         return tuple(self._encode(x, self._condition(condition, len(x)), {}))
 
     def decode(self, z, condition=None):
-        """z (N, L) -> the likelihood's argument, (N, D): logits for Bernoulli, means for Gaussian."""
+        """z (N, L) -> the likelihood's parameter (N, D): logits for Bernoulli, means for Gaussian."""
         z = self.matrix("z", z, self.latent_dim)
         return self._decode(z, self._condition(condition, len(z)), {})
 
@@ -260,7 +266,7 @@ class VAE(Model):
 
     @property
     def prior(self):
-        """p(z), the prior that the posterior's KL refers to."""
+        """p(z): the posterior object holds it, because its KL needs it."""
         return self.posterior.prior
 
     def _condition(self, condition, rows):
