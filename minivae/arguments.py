@@ -92,7 +92,7 @@ def numeric(name, array):
 
 
 def cast(name, array, dtype, lowest=-math.inf, highest=math.inf):
-    """Return `array` in the dtype of a model; refuse entries that are not finite or not in [lowest, highest]."""
+    """Return `array` in this dtype; refuse entries that are not finite or not in [lowest, highest]."""
     if not isinstance(array, np.ndarray) or array.dtype.kind not in NUMBERS:
         array = numeric(name, array)
     if array.dtype.kind == "c" and np.dtype(dtype).kind != "c":

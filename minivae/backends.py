@@ -1,4 +1,4 @@
-"""Choose the implementation of the operations: `ops` (NumPy, made to be read) or `kernels` (compiled by numba).
+"""Choose the operations: `ops` (NumPy, made to be read) or `kernels` (compiled by numba).
 
 Both are namespaces with the same functions. `kernels` is imported here, and only when it is chosen, so that
 `import minivae` does not load numba.
@@ -12,7 +12,7 @@ BACKENDS = ("numba", "numpy")
 
 
 def namespace(backend):
-    """The module for "numba" or "numpy"; another namespace with the functions of `ops` is returned unchanged."""
+    """The module for "numba" or "numpy"; a namespace with the functions of `ops` is returned unchanged."""
     if isinstance(backend, str):
         return import_module(
             {"numba": ".kernels", "numpy": ".ops"}[arguments.one_of("backend", backend, BACKENDS)],

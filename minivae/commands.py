@@ -35,7 +35,7 @@ def train(out, overwrite, resume, checkpoint, threads, **settings):
     run = Run(Config(**settings)) if resume is None else Run.load(resume, checkpoint or "last", **settings)
     _set_threads(threads, run.model)
     folder = run.folder or training.new_folder(run, out, overwrite)
-    print(run.data.found, _headline(run, folder), sep="\n", flush=True)
+    print(run.data.found, training.headline(run, folder), sep="\n", flush=True)
     if run.changed:
         names = " and ".join(f"--{name}" for name in run.changed)
         print(f"note: with a different {names} the result differs from that of a run that was never stopped")
@@ -284,23 +284,3 @@ def _set_threads(threads, model):
         print("note: --threads is for the numba backend; this run computes with numpy", file=sys.stderr)
     elif threads is not None:
         model.ops.set_threads(threads)
-
-
-def _headline(run, folder):
-    model, config = run.model, run.config
-    widths = "-".join(str(n) for n in (model.data_dim, *model.hidden, model.latent_dim))
-    count = sum(param.size for param in model.params.values())
-    words = [widths + f" {config.activation}", config.likelihood, f"{count:,} parameters"]
-    if config.model != "vae":
-        words[0] = f"{config.model} {words[0]}"
-    family = " ".join(filter(None, (config.posterior, config.prior)))
-    words += [f"{family} latents"] * (family != "gaussian")
-    words += [f"{config.optimizer} {config.lr:g}"]
-    if config.model != "autoencoder" and config.estimator != "pathwise":
-        baseline = f" with baseline {config.baseline}" * (config.baseline != "none")
-        words += [f"{config.estimator}{baseline}, S = {config.samples}"]
-    words += [f"bound {config.bound}, S = {config.samples}"] * (config.bound != "elbo")
-    words += [f"{config.corruption} corruption"] * (config.corruption != "none")
-    words += [f"{config.pixels} pixels"]
-    resumed = f", after epoch {run.epoch}" * (run.epoch > 0) + f", step {run.step}" * (run.step > 0)
-    return f"{', '.join(words)} -> {folder}{resumed}"

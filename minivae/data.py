@@ -38,7 +38,7 @@ class MNIST(NamedTuple):
 
 
 class Dataset(NamedTuple):
-    """The data of a run: training and test images, their labels if there are any, and the shape of an image."""
+    """The data of a run: training and test images, their labels if any, and the shape of an image."""
 
     x_train: np.ndarray  # (N, D) uint8, or floats
     y_train: np.ndarray | None  # (N,)

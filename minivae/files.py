@@ -95,7 +95,7 @@ def load_arrays(path):
 
 
 def entry(arrays, name, like):
-    """One of these arrays. ValueError unless it is finite and has the dtype and, if not empty, shape of `like`."""
+    """One of these arrays. ValueError unless finite, of the dtype and, if not empty, shape of `like`."""
     saved = arrays.get(name, np.array(None))
     grown = like.shape[:1] == (0,) and saved.ndim == like.ndim
     fits = saved.shape[grown:] == like.shape[grown:]
@@ -112,8 +112,8 @@ def entry(arrays, name, like):
 def new_folder(save, out, overwrite, names):
     """Make a folder that `save(folder)` fills: `out`, or by default the next number under runs/ -> Path.
 
-    The folder appears complete or not at all. An existing one is replaced if `overwrite` is given and it holds
-    only files that minivae wrote, with these `names`.
+    The folder appears complete or not at all. An existing one is replaced if `overwrite` is given and it
+    holds only files that minivae wrote, with these `names`.
     """
     folder = Path("runs/1" if out is None else out)
     exists = out is not None and os.path.lexists(folder)

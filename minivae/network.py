@@ -59,7 +59,7 @@ def forward(ops, params, layers, x, caches, at):
 
 
 def backward(ops, layers, dy, caches, d, input_gradient=True):
-    """dy (B, n_out) back through every layer -> dx (B, n_in); every derivative is added to the dictionary `d`.
+    """dy (B, n_out) back through every layer -> dx (B, n_in); every derivative is put into `d`.
 
     `input_gradient=False` skips the first layer's dx, which data do not need, and returns None.
     """

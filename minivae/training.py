@@ -97,6 +97,27 @@ def _train_epoch(run, pressed):
             run.close_epoch()
 
 
+def headline(run, folder):
+    """One line on the model, the step and the data of a run, and where it is kept."""
+    model, config = run.model, run.config
+    widths = "-".join(str(n) for n in (model.data_dim, *model.hidden, model.latent_dim))
+    count = sum(param.size for param in model.params.values())
+    words = [widths + f" {config.activation}", config.likelihood, f"{count:,} parameters"]
+    if config.model != "vae":
+        words[0] = f"{config.model} {words[0]}"
+    family = " ".join(filter(None, (config.posterior, config.prior)))
+    words += [f"{family} latents"] * (family != "gaussian")
+    words += [f"{config.optimizer} {config.lr:g}"]
+    if config.model != "autoencoder" and config.estimator != "pathwise":
+        baseline = f" with baseline {config.baseline}" * (config.baseline != "none")
+        words += [f"{config.estimator}{baseline}, S = {config.samples}"]
+    words += [f"bound {config.bound}, S = {config.samples}"] * (config.bound != "elbo")
+    words += [f"{config.corruption} corruption"] * (config.corruption != "none")
+    words += [f"{config.pixels} pixels"]
+    resumed = f", after epoch {run.epoch}" * (run.epoch > 0) + f", step {run.step}" * (run.step > 0)
+    return f"{', '.join(words)} -> {folder}{resumed}"
+
+
 def summary(run):
     """Yield three lines on a finished run, and one more for each likely problem.
 

@@ -104,6 +104,9 @@ def test_auc():
     normal, strange = rng.standard_normal(40), rng.standard_normal(30) + 1
     pairs = strange[:, None] - normal
     assert evaluation.auc(normal, strange) == pytest.approx((pairs > 0).mean())
+    for scores in ([], [np.nan], ["a"]):
+        with pytest.raises((ValueError, TypeError), match="scores must"):
+            evaluation.auc(scores, [1.0])
 
 
 @pytest.mark.parametrize("model", ["vae", "autoencoder"])
@@ -118,6 +121,9 @@ def test_anomalies_have_higher_scores(digits, model):
     scores = [evaluation.anomaly_scores(run.model, images, rng) for images in (x, strange)]
     assert evaluation.auc(*scores) > 0.95
     assert scores[0].shape == (len(x),)
+    if model == "vae":  # the mean score is the negative ELBO
+        want = evaluation.average_terms(run.model, x, "grey", rng, samples=50).loss
+        assert evaluation.anomaly_scores(run.model, x, rng, 50).mean() == pytest.approx(want, rel=1e-3)
 
 
 def test_rate_and_distortion(digits):
@@ -162,3 +168,30 @@ def test_the_information_in_the_codes():
 def test_what_is_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         Autoencoder(6, 3, (), **settings)
+
+
+RNG, X = np.random.default_rng(0), np.eye(4, dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: inputs.one_hot([0], [1, 0]), "classes must be sorted"),
+        (lambda: inputs.one_hot([0], []), "classes must be sorted"),
+        (lambda: inputs.one_hot([[0]], [0, 1]), "labels must be an array"),
+        (lambda: inputs.one_hot([0.5], [0, 1]), "label 0.5 is none of the classes 0, 1"),
+        (lambda: inputs.corrupt(X, "mask", 1.5, RNG), "must be a probability for mask"),
+        (lambda: inputs.corrupt(X, "gaussian", -1, RNG), "amount must be a finite number and at least 0"),
+        (lambda: inputs.corrupt(X, "gaussian", 0.1, 7), "rng must be a numpy.random.Generator"),
+        (lambda: inputs.corrupt(X * np.nan, "mask", 0.1, RNG), "x must be finite"),
+        (lambda: evaluation.pca_reconstruct(X, X[:, :3], 1), "x must have shape"),
+        (lambda: evaluation.pca_reconstruct(X, X, 5), "latent_dim must be an integer below 5"),
+        (lambda: evaluation.exact_nll(Autoencoder(4, 1, ()), X), "only a VAE has"),
+        (lambda: evaluation.aggregate_posterior(mv.VAE(4, 1, ()), X, 0), "rng must be"),
+        (lambda: evaluation.exact_nll(mv.VAE(4, 1, (), likelihood="gaussian-optimal"), X), "no log p.x."),
+        (lambda: evaluation.importance_nll(Autoencoder(4, 1, ()), X, "grey", RNG, 3), "only a VAE has"),
+    ],
+)
+def test_what_the_tools_refuse(call, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        call()

@@ -61,6 +61,57 @@ def test_a_sampler_follows_its_density(name):
         assert np.abs(value.mean(axis=0) / value.std(axis=0) * len(z) ** 0.5).max() < 5
 
 
+def assert_mean_is_zero(values):
+    """|z| below 5 at every number: a false alarm in 1.7 million for each."""
+    error = values.std(axis=0) / len(values) ** 0.5
+    assert (np.abs(values.mean(axis=0)) < 5 * error + 1e-12).all()
+
+
+@pytest.mark.parametrize("name", dist.PRIORS)
+def test_a_prior_is_drawn_from_its_density(name):
+    """E[z dlog p/dz] = -1 and, of the mixture, E[score] = 0; 100,000 draws, so 2 % off gives |z| above 5."""
+    rng, prior = np.random.default_rng(8), dist.PRIORS[name](ops)
+    params = {key: p + rng.standard_normal(p.shape) for key, p in prior.parameters(2, rng, float).items()}
+    z = prior.sample(rng, 100_000, 20 if name == "categorical" else 2, params)
+    if prior.values != "real":
+        return assert_mean_is_zero(z - (0.1 if name == "categorical" else prior.r))
+    ones, own = np.ones(len(z)), {}
+    assert_mean_is_zero(z * prior.log_prob_backward(ones, z, params)[0] + 1)
+    if name == "mixture":  # 1,000 means of 100 draws
+        for part in np.split(z, 1000):
+            for key, value in prior.log_prob_backward(ones[:100], part, params)[1].items():
+                own.setdefault(key, []).append(value)
+    for values in own.values():
+        assert_mean_is_zero(np.array(values))
+
+
+@pytest.mark.parametrize("name", [name for name in dist.LIKELIHOODS if name != "gaussian-optimal"])
+def test_a_likelihood_is_drawn_from_its_density(name):
+    """E[(x - mean) dlog p/doutput] = dmean/doutput, 1 or p (1 - p); 2 % off in scale gives |z| above 5."""
+    rng, likelihood = np.random.default_rng(9), dist.LIKELIHOODS[name](ops)
+    outputs = np.broadcast_to(rng.standard_normal(3), (100_000, 3))
+    params = {key: value + 0.4 for key, value in likelihood.parameters(3, float).items()}
+    x, mean = likelihood.sample(outputs, params, rng), likelihood.mean(outputs)
+    score = -likelihood.nll_backward(np.ones(len(x)), outputs, x, params)[0]
+    assert_mean_is_zero(x - mean)
+    assert_mean_is_zero((x - mean) * score - (mean * (1 - mean) if name == "bernoulli" else 1))
+
+
+def test_noise_at_its_lower_end_gives_a_finite_z():
+    """A uniform draw may be exactly 0, once in 2^24 in float32."""
+    zero = type("Zero", (), {"random": lambda self, shape, dtype: np.zeros(shape, dtype)})()
+    for dtype in (np.float32, np.float64):
+        eps = family("laplace").noise(zero, (1, 1), dtype)
+        assert np.isfinite(family("laplace").sample(*np.zeros((2, 1, 1), dtype), eps)).all()
+
+
+@pytest.mark.parametrize(("name", "eps"), [("laplace", 0.5), ("laplace", -0.7), ("bernoulli", -0.1)])
+def test_noise_of_another_family_is_refused(name, eps):
+    posterior = family(name)
+    with pytest.raises(ValueError, match="draw it by its noise method"):
+        posterior.sample(*np.zeros((len(posterior.heads), 1, 1)), np.full((1, 1), eps))
+
+
 @pytest.mark.parametrize("name", ["gaussian", "laplace"])
 @pytest.mark.parametrize("prior", ["standard", "laplace", "mixture"])
 def test_densities_integrate_to_one(name, prior):

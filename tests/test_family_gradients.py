@@ -25,7 +25,7 @@ def nudged(rng, *args, **settings):
 
 KINDS = [("gaussian", "laplace", None), ("laplace", None, None), ("gaussian", "mixture", None)]
 KINDS += [("gaussian", "standard", "sampled"), ("laplace", "standard", None)]
-WALKS = [(None, "elbo", 0, 1.0), (3, "elbo", 2, 0.3), (3, "iwae", 2, 1.0)]
+WALKS = [(None, "elbo", 0, 1.0), (3, "elbo", 2, 0.3), (3, "iwae", 2, 0.6)]
 OUTPUTS = ["bernoulli", "gaussian-pixel", "gaussian-optimal", "laplace"]
 CASES = list(itertools.product(KINDS, OUTPUTS, WALKS))
 

@@ -6,6 +6,7 @@ import pytest
 from oracles import refused
 
 import minivae as mv
+from minivae import distributions as dist
 
 
 def spoiled(value, shape=(5, 4), where=(1, 2)):
@@ -97,6 +98,12 @@ def test_bad_settings():
     ):
         refused(message, mv.VAE, **{"backend": "numpy" if "dtype" not in settings else "numba"} | settings)
     refused("variance must be one of fixed, shared", mv.distributions.Gaussian, mv.ops, "full")
+
+
+def test_distributions_of_another_kind():
+    for kind, other in (("posterior", dist.MixturePrior), ("likelihood", dist.StandardNormal)):
+        with pytest.raises(TypeError, match=f"{kind} {other.__name__} has no .*, which a {kind} must have"):
+            mv.VAE(4, 2, (3,), **{kind: other})
 
 
 def test_a_gradient_may_overflow_without_a_warning():

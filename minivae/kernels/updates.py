@@ -64,7 +64,7 @@ class Table:
 
     def update(self, recurrence, rows, *settings):
         """Run a recurrence of `optimizers` on all rows; in NumPy if they do not fit or share memory."""
-        if self.fits:
+        if self.fits and all(type(row[1]) is np.ndarray for row in rows):
             grads = [row[1] if row[1].flags.carray else laid_out(row[1]) for row in rows]
             addresses = self.addresses.copy()
             addresses[:, 1] = [grad.__array_interface__["data"][0] for grad in grads]

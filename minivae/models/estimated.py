@@ -50,8 +50,9 @@ def _expectation(model, estimator, cost, weights, trace):
     samples = trace.eps.reshape(-1, *trace.eps.shape[-2:])  # (S, B, L)
     grads = estimate(*cost, *trace.heads, samples)
     names = [f"d{name}" for name in model.posterior.heads]
-    if not isinstance(grads, tuple | list) or len(grads) != len(names):
-        raise ValueError(f"an estimator must return {' and '.join(names)}, got another number of arrays")
+    count = len(grads) if isinstance(grads, tuple | list) else arguments.describe(grads)
+    if count != len(names):
+        raise ValueError(f"an estimator must return {' and '.join(names)}, got {count}")
     for name, grad in zip(names, grads, strict=True):
         arguments.finite(f"the estimator's {name}", grad, samples.shape, ("sample", "datum", "latent"))
     weights = weights.reshape(-1, len(trace.x), 1)  # (S, B, 1)

@@ -92,7 +92,7 @@ class VAE(Model):
         self.activation = arguments.one_of("activation", activation, ACTIVATIONS)
         self.use(backend, dtype)
         self.posterior = family("posterior", posterior, POSTERIORS)(self.ops)
-        check_methods("posterior", self.posterior, "heads", "sample", "log_prob")
+        check_methods("posterior", self.posterior, "heads", "sample")
         self.posterior.prior = prior_of(self.posterior, prior)
         self.latent_dim = L = arguments.integer("latent_dim", latent_dim) * getattr(
             self.posterior, "width", 1
@@ -101,7 +101,6 @@ class VAE(Model):
         if self.kl == "closed" and not has_closed_form(self.posterior):
             raise ValueError("the KL of this posterior and this prior has no closed form: choose kl sampled")
         self.likelihood = family("likelihood", likelihood, LIKELIHOODS)(self.ops)
-        check_methods("prior", self.prior, "sample", "log_prob", "log_prob_backward")
         check_methods("likelihood", self.likelihood, "nll", "nll_backward", "support")
 
         down, up = (D + C, *hidden), (L + C, *hidden[::-1])
