@@ -137,6 +137,9 @@ def test_rate_and_distortion(digits):
     whole = ((model.reconstruct(x) - x) ** 2).sum(axis=1).mean()
     assert curve[-1].distortion == pytest.approx(whole, rel=1e-3)
     assert curve[0].rate <= 3
+    code = (model.code(x) - model.code(x).min(axis=0)) / np.ptp(model.code(x), axis=0)
+    p = np.round(code).mean(axis=0)  # of the upper of two levels
+    assert curve[0].rate == pytest.approx(-(p * np.log2(p) + (1 - p) * np.log2(1 - p)).sum())
     assert curve[-1].rate <= 3 * np.log2(len(x))
 
 

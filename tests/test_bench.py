@@ -197,7 +197,7 @@ def test_the_command_refuses(tmp_path, monkeypatch, capsys):
         (["--json", "./bench.png"], "need two files"),
         (["--threads", "4096"], "threads must be at most"),
         (["--rounds", "0"], "rounds must be an integer"),
-        (["--rounds", "9" * 23], "rounds must be at most"),
+        (["--rounds", "9" * 9], "rounds must be at most"),
     ):
         assert cli.main(["bench", *words]) == 2
         error = capsys.readouterr().err

@@ -135,3 +135,29 @@ def test_what_a_step_receives(images):
         np.testing.assert_array_equal(clean, run.data.x_train[:5].astype(np.float32) / 255)
         np.testing.assert_array_equal(args[0][args[0] != 0], clean[args[0] != 0])
         assert 0.1 < np.mean(args[0] == 0) < 0.5
+
+
+def test_gaussian_corruption_stays_within_the_pixels():
+    rng, x = np.random.default_rng(0), np.array([[0.0, 1.0]] * 50)
+    assert inputs.corrupt(x, "gaussian", 0.5, rng).min() == 0
+    assert inputs.corrupt(x, "gaussian", 0.5, rng).max() == 1
+    assert inputs.corrupt(5 * x, "gaussian", 0.5, rng).max() > 5
+
+
+def test_settings_reach_the_model_and_its_losses(images):
+    """Each setting changes what a step computes, and the best epoch is by the bound that is trained."""
+    small = {"data": str(images), "hidden": (8,), "latent": 2}
+
+    def run(**settings):
+        return runs.Run(Config(**small | settings))
+
+    penalized = run(model="autoencoder", penalty="l1", penalty_weight=0.3).test_terms()
+    assert penalized.loss == pytest.approx(penalized.nll + 0.3 * penalized.kl)
+    iwae = run(bound="iwae", samples=5)
+    terms = iwae.test_terms(5)
+    assert terms.loss < terms.nll + terms.kl - 1e-3
+    iwae.history = np.array([[1.0, 9, 9, 0, 7, 9, 1], [2, 9, 9, 0, 8, 7, 0]])  # the ELBO is best in epoch 2
+    assert iwae.best_epoch == 1
+    assert run(kl="sampled").model.kl == "sampled"
+    assert run(posterior="categorical", categories=3).model.latent_dim == 6
+    assert run(posterior="bernoulli").config.baseline == "leave-one-out"

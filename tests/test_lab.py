@@ -304,8 +304,8 @@ def test_the_command(tmp_path, monkeypatch, capsys, small):
         (["--csv", ""], "the picture and the numbers need two files"),
         (["--out", "nowhere/v.png"], "nowhere/v.png cannot be written: No such file"),
         (["--k", "3"], "--k has no meaning for --cost quadratic"),
-        (["--dim", "9" * 23], "dim must be at most 10,000"),
-        (["--train", "--seeds", "9" * 23], "seeds must be at most 10,000"),
+        (["--dim", "9" * 9], "dim must be at most 10,000"),
+        (["--train", "--seeds", "9" * 9], "seeds must be at most 10,000"),
         (["--model", ""], "--model needs the name of a run folder"),
     ],
 )

@@ -50,7 +50,7 @@ def _expectation(model, estimator, cost, weights, trace):
     samples = trace.eps.reshape(-1, *trace.eps.shape[-2:])  # (S, B, L)
     grads = estimate(*cost, *trace.heads, samples)
     names = [f"d{name}" for name in model.posterior.heads]
-    count = len(grads) if isinstance(grads, tuple | list) else arguments.describe(grads)
+    count = len(grads) if np.iterable(grads) else arguments.describe(grads)
     if count != len(names):
         raise ValueError(f"an estimator must return {' and '.join(names)}, got {count}")
     for name, grad in zip(names, grads, strict=True):
