@@ -1,8 +1,8 @@
 """Wrong inputs by the thousand: the kernels give NumPy's answer or its kind of error, and write nowhere else.
 
 Each case runs on both backends, on two equal blocks of memory: its arrays are views into a block, with other
-numbers around them and between their entries. All run in a child process, so that a crash is a failed test
-and not the end of pytest. By hand: python tests/test_fuzz.py SEED CASES.
+numbers around them and between their entries. All cases run in a child process, so that a crash is a failed
+test and not the end of pytest. By hand: python tests/test_fuzz.py SEED CASES.
 """
 
 import copy
