@@ -1,6 +1,10 @@
-"""A small run, stopped and resumed: what the tests of training, of run folders and of files share."""
+"""A small run, stopped and resumed, and a script run elsewhere: what several test files share."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +14,7 @@ from minivae.checkpoints import BEST, CHECKPOINT
 from minivae.config import Config
 from minivae.runs import Run
 
+PACKAGE = Path(files.__file__).parent
 SMALL = Config(epochs=3, batch_size=50, hidden=(20,), latent=2)
 ONE_EPOCH = replace(SMALL, epochs=1)
 MOVING = {"estimator": "score-function", "baseline": "moving-average", "optimizer": "rmsprop"}
@@ -47,3 +52,12 @@ def assert_same_run(folder, other):
 
 def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def python(script, *arguments, cwd=None, **environment):
+    """Run a script in a new interpreter: its exit code, output and errors."""
+    result = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=300,
+        cwd=cwd or PACKAGE.parent, env={**os.environ, **environment},
+    )  # fmt: skip
+    return result.returncode, result.stdout.strip(), result.stderr

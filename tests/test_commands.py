@@ -5,8 +5,9 @@ import csv
 import numpy as np
 import pytest
 
-from minivae import cli, data, evaluation, inputs, runs
+from minivae import VAE, cli, data, evaluation, inputs, runs
 from minivae.config import Config
+from minivae.distributions import MixturePrior
 
 TINY = ["--hidden", "8", "--latent", "2", "--epochs", "1"]
 X = np.random.default_rng(0).integers(0, 255, (40, 6, 5), dtype=np.uint8)
@@ -161,3 +162,19 @@ def test_settings_reach_the_model_and_its_losses(images):
     assert run(kl="sampled").model.kl == "sampled"
     assert run(posterior="categorical", categories=3).model.latent_dim == 6
     assert run(posterior="bernoulli").config.baseline == "leave-one-out"
+
+
+def test_draws_come_from_the_prior_and_a_line_keeps_its_label(images, tmp_path, monkeypatch):
+    run, asked = trained(images, tmp_path / "run", "--model", "cvae", "--prior", "mixture"), []
+    sample, mean = MixturePrior.sample, VAE.mean
+    monkeypatch.setattr(MixturePrior, "sample", lambda *given: asked.append(0) or sample(*given))
+    assert cli.main(["sample", run, "--draws", "--label", "d"]) == 0
+    assert len(asked) == 2  # for the means, which are drawn first, and for x
+    conditions = []
+    monkeypatch.setattr(
+        VAE, "mean", lambda self, z, condition: conditions.append(condition) or mean(self, z, condition)
+    )
+    assert cli.main(["interpolate", run, "-n", "2", "--steps", "3"]) == 0
+    loaded = runs.Run.load(run, "best")
+    first = np.sort(np.random.default_rng(0).choice(4, 4, replace=False))[:2]
+    np.testing.assert_array_equal(conditions[0], np.repeat(loaded.condition("test", first), 3, axis=0))

@@ -187,6 +187,22 @@ def test_strides_copies_and_shared_memory(make):
         agree("result", other, one, 1e-5)
 
 
+@pytest.mark.parametrize("make", [mv.SGD, mv.RMSProp, mv.Adam])
+def test_odd_arrays_get_the_answer_of_numpy(make):
+    """A gradient that is a strided view of another parameter, and a negative moment, whose root is NaN."""
+    results = []
+    for backend in ("numpy", "numba"):
+        optimizer, params = make(0.1, backend=backend), {"a": np.ones(5, F4), "b": np.ones(5, F4)}
+        for _ in range(2):
+            optimizer.step(params, {"a": np.full(5, 2, F4), "b": params["a"][::-1]})
+        optimizer.state[f"{optimizer.remembers[-1]}/b"][0] = -1000
+        with np.errstate(invalid="ignore"):
+            optimizer.step(params, {"a": np.ones(5, F4), "b": np.ones(5, F4)})
+        results.append([*params.values(), *optimizer.state.values()])
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_allclose(other, one, 1e-5)
+
+
 def test_defaults():
     assert (mv.SGD().lr, mv.RMSProp().lr, mv.Adam().lr) == (1e-3, 1e-3, 1e-3)
     assert (mv.SGD().momentum, mv.RMSProp().rho, mv.Adam().beta1, mv.Adam().beta2) == (0, 0.9, 0.9, 0.999)

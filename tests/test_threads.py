@@ -1,30 +1,16 @@
-"""Threads, forks, caches and memory: what a program around the kernels may do to them."""
+"""Threads, forks and memory: what a program around the kernels may do to them."""
 
-import os
-import shutil
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
+from runs import python
 
 import minivae as mv
 from minivae import kernels
 from minivae.kernels import memory
 
 F4 = np.dtype(np.float32)
-PACKAGE = Path(mv.__file__).parent
-
-
-def python(script, *arguments, cwd=None, **environment):
-    """Run a script in a new interpreter: its exit code, output and errors."""
-    result = subprocess.run(
-        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=300,
-        cwd=cwd or PACKAGE.parent, env={**os.environ, **environment},
-    )  # fmt: skip
-    return result.returncode, result.stdout.strip(), result.stderr
 
 
 # ------------------------------------------------------------------------------ threads and forks
@@ -143,72 +129,6 @@ print(np.array_equal(params["a"], a / 2), np.array_equal(p, a / 2))
 """
     code, said, errors = python(script, NUMBA_DISABLE_JIT="1")
     assert (code, said) == (0, "True True\nTrue True"), errors
-
-
-# ------------------------------------------------------------------------------ the cache on disk
-
-COUNT = """
-import numpy as np
-from minivae.kernels import sgd_update
-p = np.ones(5, np.float32)
-sgd_update(p, np.ones(5, np.float32), np.zeros(5, np.float32), 1.0, 0.0)
-print(p[0])
-"""
-
-
-@pytest.fixture
-def copy(tmp_path, monkeypatch):
-    """A copy of the package whose kernels may be edited, with a cache of its own."""
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
-    shutil.copytree(PACKAGE, tmp_path / "minivae", ignore=shutil.ignore_patterns("__pycache__", "mnist.npz"))
-    return tmp_path
-
-
-def test_the_first_run_says_that_it_compiles_and_the_next_does_not(copy):
-    code, said, errors = python(COUNT, cwd=copy)
-    assert (code, said) == (0, "0.0"), errors
-    assert errors.count("compiling the kernels for this machine (kept on disk, so only this once)") == 1
-    code, said, errors = python(COUNT, cwd=copy)
-    assert (code, said, errors) == (0, "0.0", "")
-
-
-def test_an_edit_is_never_answered_from_the_cache(copy):
-    """Not even one in a function that the kernel only calls, in a file whose age and size are the same."""
-    assert python(COUNT, cwd=copy)[1] == "0.0"
-    path = copy / "minivae" / "kernels" / "updates.py"
-    stat, text = path.stat(), path.read_text()
-    edited = text.replace("p[i] -= lr * v[i]", "p[i] += lr * v[i]")
-    assert edited != text
-    path.write_text(edited)
-    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    uncached = "import sys; sys.dont_write_bytecode = True" + COUNT
-    assert python(uncached, cwd=copy, PYTHONPYCACHEPREFIX=str(copy / "pyc"))[1] == "2.0"
-
-
-def test_where_nothing_can_be_written_kernels_still_run(copy):
-    """Every place for the cache is a file, so that no folder can be made there."""
-    (copy / "cache").write_text("in the way")
-    code, said, errors = python(COUNT, cwd=copy)
-    assert (code, said) == (0, "0.0"), errors
-    assert "no folder to keep them in is writable" in errors
-
-
-@pytest.mark.parametrize("damage", [lambda old: b"", lambda old: old[:-100], lambda old: old[:-1] + b"!"])
-def test_a_damaged_cache_costs_a_compilation_and_not_the_run(copy, damage):
-    assert python(COUNT, cwd=copy)[1] == "0.0"
-    files = [path for path in (copy / "cache").rglob("*") if path.is_file()]
-    assert files
-    for path in files:
-        path.write_bytes(damage(path.read_bytes()))
-    code, said, errors = python(COUNT, cwd=copy)
-    assert (code, said) == (0, "0.0"), errors
-    assert "compiling" in errors
-
-
-def test_the_cache_is_outside_the_package(copy):
-    assert python(COUNT, cwd=copy, XDG_CACHE_HOME=str(copy / "home"), NUMBA_CACHE_DIR="")[1] == "0.0"
-    assert any((copy / "home" / "minivae").rglob("*_sgd*"))
-    assert not [p for p in (copy / "minivae").rglob("*") if "cache" in p.name and p.name != "__pycache__"]
 
 
 # ------------------------------------------------------------------------------ memory

@@ -66,9 +66,11 @@ class Table:
         """Run a recurrence of `optimizers` on all rows; in NumPy if they do not fit or share memory."""
         if self.fits and all(type(row[1]) is np.ndarray for row in rows):
             grads = [row[1] if row[1].flags.carray else laid_out(row[1]) for row in rows]
+            copied = [row[1] for row, grad in zip(rows, grads, strict=True) if row[1] is not grad]
+            tied = any(np.may_share_memory(grad, pin()) for grad in copied for pin in self.pins)
             addresses = self.addresses.copy()
             addresses[:, 1] = [grad.__array_interface__["data"][0] for grad in grads]
-            if _apart(addresses, self.nbytes):
+            if not tied and _apart(addresses, self.nbytes):
                 code, settings = RECURRENCES.index(recurrence), np.array(settings, float)
                 _run(threads.worth(self.total), addresses, self.nbytes, self.like, code, settings)
                 return
@@ -122,7 +124,7 @@ def _rmsprop(p, g, s, settings, tiny):
     rate, keep, take, small = kind(lr), kind(rho), kind(1 - rho), kind(eps)
     for i in range(p.size):
         new = keep * s[i] + take * g[i] * g[i]
-        s[i] = kind(0) if new < tiny else new
+        s[i] = kind(0) if abs(new) < tiny else new
         p[i] -= rate * g[i] / (np.sqrt(s[i]) + small)
 
 
@@ -138,5 +140,5 @@ def _adam(p, g, m, v, settings, tiny):
         new_m = keep1 * m[i] + take1 * g[i]
         m[i] = kind(0) if abs(new_m) < tiny else new_m
         new_v = keep2 * v[i] + take2 * (g[i] * g[i])
-        v[i] = kind(0) if new_v < tiny else new_v
+        v[i] = kind(0) if abs(new_v) < tiny else new_v
         p[i] -= step * m[i] / (np.sqrt(v[i]) + small)
