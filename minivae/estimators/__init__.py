@@ -1,17 +1,17 @@
-"""The gradient of an expectation: pathwise, score function and its relatives, measure-valued.
+"""Estimators of the gradient of an expectation: pathwise, score function, measure-valued.
 
-The question is the gradient of E_q[f(z)] with respect to q's parameters, mu and logvar for the Gaussian, and
-every estimator is one answer to it. It knows the cost only as two functions:
+Every estimator returns the gradient of E_q[f(z)] with respect to the parameters of q, which are mu and logvar
+for the Gaussian. It receives the cost f as two functions:
 
     f(z)    (S, B, L) -> (S, B)      one cost for each sample and datum
     df(z)   (S, B, L) -> (S, B, L)   its derivative with respect to z, for the estimators that need it
 
 and returns one value per sample, `dmu, dlogvar` of shape (S, B, L): the mean over S estimates the gradient of
-each datum. mu, logvar are (B, L); eps is (S, B, L) standard normal noise, and (B, L) is one sample.
-Antithetic estimators return one entry for each pair (eps, -eps), which costs two evaluations. The entries of
-`leave_one_out` depend on each other, those of all others are independent.
+each datum. mu and logvar are (B, L); eps is standard normal noise, (S, B, L) or, for one sample, (B, L).
+Antithetic estimators return one entry for each pair (eps, -eps), which costs two evaluations. The S entries
+are independent, except those of `leave_one_out`.
 
-    gradients  what an estimator is: pathwise, score function, baselines, measure-valued
+    gradients  pathwise, score function, baselines, measure-valued
     elbo       the KL in closed form or sampled, sticking the landing, the exact gradient, estimators by name
 
 (Mohamed, Rosca, Figurnov and Mnih 2020, "Monte Carlo Gradient Estimation in Machine Learning")

@@ -1,4 +1,4 @@
-"""The gradient of the ELBO: with the KL in closed form or sampled, exact, or by an estimator's name."""
+"""The gradient of the ELBO, with the KL in closed form or sampled; its exact value; estimators by name."""
 
 from typing import NamedTuple
 
@@ -10,14 +10,14 @@ from . import gradients as by
 from .gradients import GAUSSIAN, cost_of, plus, sample, slope_of
 
 
-# The negative ELBO is E_q[nll(z)] + beta KL(q || p), and KL = E_q[log q(z) - log p(z)] may join the cost:
+# The negative ELBO is E_q[nll(z)] + beta KL(q || p). KL = E_q[log q(z) - log p(z)] may be part of the cost:
 #   f(z)     = nll(z) + beta (log q(z) - log p(z)),  whose mean has the gradient
 #   d E_q[f] = (d E_q[f] with the parameters inside log q fixed) + beta E_q[d log q]
 # The last term is the mean of the score: zero. An estimator without it has the same mean.
 def elbo_cost(nll, mu, logvar, beta=1.0, family=GAUSSIAN):
-    """f(z) = nll(z) + beta (log q(z) - log p(z)), q's parameters fixed: the function f, in nats.
+    """Return f(z) = nll(z) + beta (log q(z) - log p(z)), in nats, with the parameters of q inside it fixed.
 
-    nll, and f like it: z (S, B, L) -> (S, B). mu, logvar (B, L).
+    nll and f: z (S, B, L) -> (S, B). mu, logvar (B, L).
     """
 
     def f(z):
@@ -28,7 +28,7 @@ def elbo_cost(nll, mu, logvar, beta=1.0, family=GAUSSIAN):
 
 
 def elbo_slope(dnll, mu, logvar, beta=1.0, family=GAUSSIAN):
-    """df/dz of `elbo_cost` from dnll/dz: (S, B, L) -> (S, B, L)."""
+    """The derivative df/dz of `elbo_cost`, given dnll = dnll/dz. Both: z (S, B, L) -> (S, B, L)."""
 
     def df(z):
         dlog_p = family.prior.log_prob_backward(np.ones(z.shape[:-1], z.dtype), z)[0]
@@ -38,9 +38,9 @@ def elbo_slope(dnll, mu, logvar, beta=1.0, family=GAUSSIAN):
 
 
 def closed_form_kl(estimate, nll, dnll, mu, logvar, eps, beta=1.0):
-    """Gradient of the negative ELBO: `estimate` for the nll, the closed form's own derivative for the KL.
+    """Gradient of the negative ELBO: `estimate` for the nll, the exact derivative for the KL.
 
-    estimate(f, df, mu, logvar, eps), as `named` returns it -> dmu, dlogvar (S, B, L).
+    `estimate` has the form that `named` returns: estimate(f, df, mu, logvar, eps) -> dmu, dlogvar (S, B, L).
     """
     return plus(estimate(nll, dnll, mu, logvar, eps), _kl_gradient(mu, logvar, beta))
 
@@ -48,8 +48,8 @@ def closed_form_kl(estimate, nll, dnll, mu, logvar, eps, beta=1.0):
 def monte_carlo_kl(estimate, nll, dnll, mu, logvar, eps, beta=1.0, zero_mean_term=False):
     """Gradient of the negative ELBO: `estimate` for all of nll + beta (log q - log p) -> dmu, dlogvar.
 
-    zero_mean_term=True keeps beta d log q. Then `pathwise` is the total derivative, and `score_function` the
-    one with the baseline -beta; without it `pathwise` is sticking the landing. The term is taken at z(eps).
+    zero_mean_term=True adds beta * score at z(eps), whose mean is zero. With it `pathwise` is the total
+    derivative, and `score_function` has the baseline -beta; without it `pathwise` is sticking the landing.
     """
     cost, slope = elbo_cost(nll, mu, logvar, beta), elbo_slope(dnll, mu, logvar, beta)
     grads = estimate(cost, slope, mu, logvar, eps)
@@ -62,17 +62,17 @@ def monte_carlo_kl(estimate, nll, dnll, mu, logvar, eps, beta=1.0, zero_mean_ter
 def sticking_the_landing(dnll, mu, logvar, eps, beta=1.0, family=GAUSSIAN):
     """The path derivative of the negative ELBO: only through z, without the score of log q -> dmu, dlogvar.
 
-    Where q is the exact posterior, log q(z) - log p(x, z) is constant in z: the variance is zero.
+    If q is the exact posterior, log q(z) - log p(x, z) is constant in z, and the variance is zero.
     (Roeder, Wu and Duvenaud 2017)
     """
     return by.pathwise(elbo_slope(dnll, mu, logvar, beta, family), mu, logvar, eps, family=family)
 
 
 def beside_closed_form_kl(estimate, beta=1.0, zero_mean_term=False):
-    """`monte_carlo_kl` for a model that adds the closed form itself: an estimator of the nll's gradient.
+    """`monte_carlo_kl` for a model that adds the closed-form KL itself: an estimator of the nll's gradient.
 
-    It subtracts what the model adds, so that the sampled KL is left. A sampled KL less its mean is noise of
-    mean zero, a control variate: with another beta than the model's it is still unbiased.
+    It subtracts the closed-form gradient, so that the sampled KL remains. The difference has mean zero: it is
+    a control variate, and the estimator is unbiased even if beta is not that of the model.
     """
 
     def estimator(f, df, mu, logvar, eps):
@@ -86,11 +86,11 @@ def _kl_gradient(mu, logvar, beta, family=GAUSSIAN):
     return family.kl_backward(np.full(len(mu), beta, mu.dtype), mu, logvar)
 
 
-# ------------------------------------------------------------------------------ the exact answer
+# ------------------------------------------------------------------------------ the exact gradient
 
 
 class ExactGradient(NamedTuple):
-    """dmu and dlogvar (B, L) by quadrature, and how far each entry may be off (B, L)."""
+    """dmu and dlogvar (B, L) by quadrature, and an estimate of their error (B, L)."""
 
     dmu: np.ndarray
     dlogvar: np.ndarray
@@ -100,9 +100,9 @@ class ExactGradient(NamedTuple):
 def exact_gradient(f, mu, logvar, nodes=64):
     """E[f(z) score(z)] by Gauss-Hermite quadrature over eps, for L of at most 2 -> ExactGradient.
 
-    `nodes` for each latent: exact for polynomials up to degree 2 nodes - 3. `error` is the larger change of
-    dmu or dlogvar when half as many nodes are used: above the true error for a smooth f, a fair estimate for
-    a jagged one. f receives all nodes^L points at once as its samples.
+    With `nodes` per latent it is exact for polynomials up to degree 2 nodes - 3. `error` is the larger change
+    of dmu or dlogvar when the number of nodes is halved: larger than the true error for a smooth f, and about
+    as large for a jagged one. f receives all nodes^L points at once, as its samples.
     """
     arguments.shapes(mu=(mu, "BL"), logvar=(logvar, "BL"))
     if arguments.integer("nodes", nodes, at_least=2) > 256:
@@ -147,8 +147,8 @@ def named(estimator, rng=None, beta=1.0, family=GAUSSIAN):
     """An estimator, by name or by its function, as estimate(f, df, mu, logvar, eps) -> dmu, dlogvar.
 
     eps is (S, B, L). The measure-valued ones and those with an estimated baseline also draw from `rng`.
-    beta is the weight of the KL that the model adds, for sticking the landing. Any other callable has this
-    form already and is returned as it is.
+    Sticking the landing needs beta, the weight of the KL that the model adds. Any other callable must have
+    this form and is returned unchanged. ValueError for an unknown name, or if the family lacks what it needs.
     """
     if callable(estimator):
         functions = {function: name for name, function in (SLOPE | COST).items()}

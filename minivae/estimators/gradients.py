@@ -1,7 +1,7 @@
 """Estimators of the gradient of E_q[f(z)], sample by sample: pathwise, score function, measure-valued.
 
-An estimator gets a sample, its score, or the derivative of its path from the latent family, so the same
-lines serve every family; `family` is the Gaussian unless another is given. `*q` are the family's heads and
+The latent family provides a sample, its score, and the derivative of z with respect to the heads, so one
+implementation works for every family; the default `family` is the Gaussian. `*q` are the family's heads and
 its noise: `mu, logvar, eps` for the Gaussian.
 """
 
@@ -15,11 +15,11 @@ from ..distributions import GaussianPosterior
 GAUSSIAN = GaussianPosterior(ops)
 
 
-# ------------------------------------------------------------------------------ what the estimators share
+# ------------------------------------------------------------------------------ helpers of the estimators
 
 
 def sample(q, family=GAUSSIAN):
-    """The heads and the noise q -> heads, eps and z, both (S, B, L); eps (B, L) is one sample."""
+    """The heads and the noise q -> heads; eps and z, both (S, B, L). eps (B, L) counts as one sample."""
     *heads, eps = q
     if len(heads) != len(family.heads):
         raise TypeError(f"expected {', '.join(family.heads)} and eps, got {len(q)} arrays")
@@ -41,7 +41,7 @@ def slope_of(df, z, name="df(z)"):
 
 
 def _read_only(z):
-    """A read-only view of z; writing to it raises, because the score is taken at the same z."""
+    """A read-only view of z; writing to it raises, because the score needs the same z."""
     z = z.view()
     z.flags.writeable = False
     return z
@@ -71,16 +71,16 @@ def pathwise(df, *q, family=GAUSSIAN):
     """
     heads, eps, z = sample(q, family)
     dz = slope_of(df, z)  # (S, B, L)
-    # every sample is a row of its own, since `sample_backward` adds samples of one row up
+    # every sample is a separate row, since `sample_backward` would sum over samples
     rows = [np.tile(head, (len(z), 1)) for head in heads]  # (S * B, L)
     grads = family.sample_backward(dz.reshape(-1, dz.shape[-1]), *rows, eps.reshape(-1, eps.shape[-1]))
     return tuple(grad.reshape(-1, *head.shape) for grad, head in zip(grads, heads, strict=True))
 
 
 def pathwise_antithetic(df, *q, family=GAUSSIAN):
-    """The mean of `pathwise` at eps and at -eps: S noises make S pairs, of 2 evaluations each.
+    """The mean of `pathwise` at eps and at -eps: S noise samples give S pairs, with 2 evaluations each.
 
-    For mu the odd part of df cancels: the variance is zero where f is quadratic.
+    For mu the odd part of df cancels: the variance is zero if f is quadratic.
     """
     return pair_mean(pathwise(df, *q, family=family), pathwise(df, *q[:-1], -q[-1], family=family))
 
@@ -88,15 +88,15 @@ def pathwise_antithetic(df, *q, family=GAUSSIAN):
 # ------------------------------------------------------------------------------ score function
 
 
-# f stays and the density moves: d/dtheta int q f dz = int f dq/dtheta dz = E_q[f dlogq/dtheta], without df.
+# Only q depends on theta: d/dtheta int q f dz = int f dq/dtheta dz = E_q[f dlogq/dtheta], without df.
 # The score has mean zero, so a baseline that does not depend on z changes the variance and not the mean:
 #   d = (f(z) - baseline) * score(z)
 def score_function(f, *q, baseline=0.0, family=GAUSSIAN):
     """REINFORCE, the log-derivative trick: (f(z) - baseline) * score(z) -> dmu, dlogvar (S, B, L).
 
     f: z (S, B, L) -> (S, B); q: mu, logvar (B, L), eps (S, B, L) or (B, L). baseline: a number, an array
-    (B,), or one array (B, L) for each head; it must not have been made from this eps. It may follow eps
-    without its name. (Williams 1992; Glynn 1990)
+    (B,), or one array (B, L) for each head, also accepted as the last positional argument. It must not depend
+    on this eps. (Williams 1992; Glynn 1990)
     """
     if len(q) == len(family.heads) + 2:
         *q, baseline = q
@@ -105,7 +105,7 @@ def score_function(f, *q, baseline=0.0, family=GAUSSIAN):
 
 
 def score_function_antithetic(f, *q, family=GAUSSIAN):
-    """The mean of `score_function` at eps and at -eps: S noises make S pairs, of 2 evaluations each.
+    """The mean of `score_function` at eps and at -eps: S noise samples give S pairs, with 2 evaluations each.
 
     A constant in f cancels for mu (its score is odd), but not for logvar (its score is even).
     """
@@ -157,17 +157,17 @@ def _baselines(baseline, heads):
 
 
 def mean_baseline(f, *q, family=GAUSSIAN):
-    """The mean cost (B,), from samples that are not used again: it removes a constant from f."""
+    """The mean cost (B,), from samples that are not used for the gradient: it removes a constant from f."""
     return cost_of(f, sample(q, family)[2]).mean(axis=0)
 
 
 # Var((f - t) s) = E[(f - t)^2 s^2] - g^2 for a score s; the gradient g does not depend on t. Least where
 #   0 = d/dt E[(f - t)^2 s^2] = -2 E[f s^2] + 2 t E[s^2]        t = E[f s^2] / E[s^2], another for each s
 def optimal_baseline(f, *q, family=GAUSSIAN):
-    """The constant with the least variance, E[f s^2] / E[s^2] -> one array (B, L) per head.
+    """The constant baseline with the least variance, E[f s^2] / E[s^2] -> one array (B, L) per head.
 
     s is the score, and both means are over the samples. f: z (S, B, L) -> (S, B); q: mu, logvar, eps.
-    Estimated from `eps`; for `score_function` on *other* noise, or the mean is no longer the gradient.
+    It is estimated from `eps`; use it in `score_function` with *other* noise, or the gradient is biased.
     (Weaver and Tao 2001; Greensmith et al. 2004)
     """
     heads, _, z = sample(q, family)
@@ -178,10 +178,10 @@ def optimal_baseline(f, *q, family=GAUSSIAN):
 
 
 class moving_average_baseline:
-    """The score function whose baseline is a running mean of the costs of earlier calls: for training.
+    """The score function with a running mean of the costs of earlier calls as its baseline, for training.
 
-    An estimator with a state: baseline = sum_age decay^age cost / sum_age decay^age over the calls before
-    this one, 0 at the first. One number for all data. `total` and `weight` are all its state.
+    baseline = sum_age decay^age cost / sum_age decay^age over the earlier calls, 0 at the first call; one
+    number for all data. It is the only estimator with a state, which is `total` and `weight`.
     (Mnih and Gregor 2014, section 2.3)
     """
 
@@ -196,12 +196,12 @@ class moving_average_baseline:
         return self.total / self.weight if self.weight else 0.0
 
     def update(self, cost):
-        """Add the costs (S, B) of a call to the average, after its gradient is made."""
+        """Add the costs (S, B) of a call to the average, after its gradient is computed."""
         self.total = self.decay * self.total + float(np.mean(cost))
         self.weight = self.decay * self.weight + 1
 
     def __call__(self, f, df, *q):
-        """`score_function` with this baseline -> dmu, dlogvar; then the costs join the average."""
+        """`score_function` with this baseline -> dmu, dlogvar; then add the costs to the average."""
         heads, _, z = sample(q, self.family)
         cost = cost_of(f, z)
         grads = cost_times_score(cost, z, heads, self.value, self.family)
@@ -217,14 +217,14 @@ class moving_average_baseline:
 #   d/dstd   N(z; mu, std)  =  (p+ - p-) / std                 z+ = mu + std m,   m ~ m^2 phi(m)
 #                                                              z- = mu + std n,   n ~ phi(n)
 #   d/dlogvar = 1/2 std d/dstd, so its constant is 1/2
-# w is a Weibull(2, sqrt 2), also called Rayleigh; m a double-sided Maxwell. One draw may serve both sides:
-# the same w, and n = m u with u uniform on (0, 1), which is normal.
+# w has a Weibull(2, sqrt 2) distribution, also called Rayleigh; m a double-sided Maxwell distribution. Both
+# sides can share one draw: the same w, and n = m u with u uniform on (0, 1), which is normal.
 def measure_valued(f, mu, logvar, rng, coupled=True, samples=1):
-    """f at one measure minus f at another, coordinate by coordinate -> dmu, dlogvar (samples, B, L).
+    """Mean of f under one density minus that under another, per coordinate -> dmu, dlogvar (samples, B, L).
 
-    It needs no derivative of f, but 4 L evaluations per sample: 2 for each coordinate of mu, 2 for each of
-    logvar, the others staying where q drew them. coupled=True shares the randomness of the two sides; False
-    draws each side independently. Gaussian only. (Pflug 1996; Mohamed et al. 2020, section 6)
+    It needs no derivative of f, but 4 L evaluations per sample: 2 for each coordinate of mu and 2 for each of
+    logvar, with the other coordinates drawn from q. coupled=True uses the same random numbers for both sides,
+    False independent ones. Gaussian only. (Pflug 1996; Mohamed et al. 2020, section 6)
     """
     arguments.shapes(mu=(mu, "BL"), logvar=(logvar, "BL"))
     arguments.generator("rng", rng)
