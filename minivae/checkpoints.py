@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ WRITTEN = (
     "interpolate.png",
     "codes.npz",
     "components.png",
+    "explorer.html",
 )  # by later commands
 RUN_FILES = {CHECKPOINT, BEST, CONFIG, METRICS, *PICTURES, *WRITTEN}
 STATES = ("best", "last")  # the epoch with the lowest test loss, or the last step
@@ -50,7 +52,8 @@ def read(folder, state="last"):
     """A run folder's checkpoint and its settings, which must match config.json -> arrays, Config."""
     arguments.one_of("checkpoint", state, STATES)
     if not Path(folder).is_dir():
-        raise ValueError(f"run folder {folder} does not exist")
+        wrong = "is not a folder" if os.path.lexists(folder) else "does not exist"
+        raise ValueError(f"run folder {folder} {wrong}")
     best, path = Path(folder, BEST), Path(folder, CONFIG)
     checkpoint = best if state == "best" and best.exists() else Path(folder, CHECKPOINT)
     arrays = files.load_arrays(checkpoint)

@@ -103,7 +103,7 @@ class Config:
     bound: str = option("elbo", "objective; iwae: importance-weighted over --samples", BOUNDS)
     beta: float = option(1.0, "weight of the KL term; 1 is the ELBO", WEIGHT)
     beta_warmup: int = option(0, "epochs over which beta rises linearly from 0", SEED)
-    samples: int | None = option(None, "samples S of z per image; default: 1, or 8 for discrete z", COUNT)
+    samples: int | None = option(None, "samples of z per image; default: 1, or 8 for leave-one-out", COUNT)
     estimator: str | None = option(
         None,
         "gradient estimator for the sampling step; default: pathwise, or score-function for discrete z",
@@ -171,7 +171,7 @@ class Config:
             has_path = self.has_path or self.estimator is not None
             defaults["estimator"] = "pathwise" if has_path else "score-function"
             defaults["baseline"] = "none" if has_path else "leave-one-out"
-            defaults["samples"] = 1 if has_path else 8
+            defaults["samples"] = 8 if (self.baseline or defaults["baseline"]) == "leave-one-out" else 1
         return defaults
 
     @property

@@ -246,12 +246,13 @@ class Compressed(NamedTuple):
     distortion: float  # mean squared error per image, summed over pixels
 
 
-def rate_distortion(model, x, levels=(2, 4, 8, 16, 32, 64, 128, 256)):
+def rate_distortion(model, x, levels=(2, 4, 8, 16, 32, 64, 128, 256), condition=None):
     """Quantize every latent of the codes of x (N, D) to n levels between its extremes -> [Compressed].
 
-    One point for each n in `levels`.
+    One point for each n in `levels`. condition (N, C) for a conditional model.
     """
-    z, curve = model.code(x), []
+    given = {} if condition is None else {"condition": condition}
+    z, curve = model.code(x, **given), []
     low, span = z.min(axis=0), np.ptp(z, axis=0)
     for n in np.atleast_1d(levels):
         n = arguments.integer("every level", n, at_least=2)
@@ -259,7 +260,7 @@ def rate_distortion(model, x, levels=(2, 4, 8, 16, 32, 64, 128, 256)):
         index = np.round((z - low) / step)
         counts = [np.unique(column, return_counts=True)[1] / len(z) for column in index.T]
         rate = sum(float(-(p * np.log2(p)).sum()) for p in counts)
-        error = ((model.mean((low + index * step).astype(z.dtype)) - x) ** 2).sum(axis=1).mean()
+        error = ((model.mean((low + index * step).astype(z.dtype), **given) - x) ** 2).sum(axis=1).mean()
         curve.append(Compressed(n, rate, float(error)))
     return curve
 

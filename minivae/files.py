@@ -132,6 +132,8 @@ def new_folder(save, out, overwrite, names):
         folder = _next_number(new) if out is None else new.rename(folder)
     except OSError as error:
         raise ValueError(f"--out {folder} cannot be made: {error.strerror}") from None
+    except ValueError as error:  # of a file in it, which has not got its name yet
+        raise ValueError(str(error).replace(str(new), str(folder))) from None
     finally:
         shutil.rmtree(new, ignore_errors=True)  # gone if it has become the folder
         if old.exists() and not os.path.lexists(folder):

@@ -48,7 +48,7 @@ def activation_forward(a, activation):
 #   sigmoid   y' = y (1 - y)
 def activation_backward(dy, y, activation):
     """da = dy * act'(a), computed from the output y; all have one shape. The slope of relu at 0 is 0."""
-    if dy.shape != y.shape:
+    if getattr(dy, "shape", None) != y.shape:
         raise ValueError(f"dy must have shape {y.shape}, got {describe(dy)}")
     if activation == "identity":
         return dy

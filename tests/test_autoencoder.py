@@ -141,6 +141,12 @@ def test_rate_and_distortion(digits):
     p = np.round(code).mean(axis=0)  # of the upper of two levels
     assert curve[0].rate == pytest.approx(-(p * np.log2(p) + (1 - p) * np.log2(1 - p)).sum())
     assert curve[-1].rate <= 3 * np.log2(len(x))
+    known = mv.VAE(784, 2, (8,), condition_dim=2)
+    for label in np.eye(2):  # the label changes both networks
+        given = np.tile(label, (len(x), 1))
+        rebuilt = known.mean(known.code(x, given), given)
+        finest = evaluation.rate_distortion(known, x, 4096, given)[0]
+        assert finest.distortion == pytest.approx(((rebuilt - x) ** 2).sum(axis=1).mean(), rel=1e-3)
 
 
 def test_the_information_in_the_codes():

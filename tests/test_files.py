@@ -153,6 +153,9 @@ def test_a_run_killed_while_it_was_prolonged(folder, digits):
 def test_missing_parts(folder, tmp_path, digits):
     with pytest.raises(ValueError, match=r"run folder .*nowhere does not exist"):
         Run.load(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match=r"run folder .*pipe is not a folder"):
+        Run.load(tmp_path / "pipe")
     with pytest.raises(ValueError, match="the data in MNIST are not those"):
         resumed(folder, digits._replace(x_train=digits.x_train[::-1]))
     (folder / CHECKPOINT).unlink()

@@ -109,6 +109,7 @@ RIGHT = {
     "a cast to float32 in f": (in_single, 2 * F4, F4),
     "the same with float64 arrays": (in_single, 2.0 * F4, F4.astype(float)),
     "steps too small for float32": (in_single, np.full((8, 8), 7.4), np.full((8, 8), 3.7)),
+    "a cast to float16 in f": (lambda x: np.sin(x.astype(np.float16)).sum(dtype=float), np.cos(X), X),
     "f cancels": (lambda a: float((a**3).sum()), 3 * LINE**2, LINE),
     "a triple zero": (lambda a: (a**3).sum(), np.zeros(3), np.zeros(3)),
     "overflow in f": (naive_sigmoid, np.exp(-np.abs(STEEP)) / (1 + np.exp(-np.abs(STEEP))) ** 2, STEEP),

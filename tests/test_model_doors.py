@@ -104,6 +104,9 @@ def test_distributions_of_another_kind():
     for kind, other in (("posterior", dist.MixturePrior), ("likelihood", dist.StandardNormal)):
         with pytest.raises(TypeError, match=f"{kind} {other.__name__} has no .*, which a {kind} must have"):
             mv.VAE(4, 2, (3,), **{kind: other})
+    for other in (dict, lambda ops: 3):
+        with pytest.raises(TypeError, match=r"prior must be one of .* or a class like Standard"):
+            mv.VAE(4, 2, (3,), prior=other)
 
 
 def test_a_gradient_may_overflow_without_a_warning():

@@ -224,6 +224,7 @@ def test_types_are_kept_and_inputs_left_alone(ops, dtype):
         (lambda o, f: o.dense_forward(f(3), f(3, 2), f(2)), "x must have shape"),
         (lambda o, f: o.dense_forward(f(2, 3), f(3), f(2)), r"W must have shape \(I, O\)"),
         (lambda o, f: o.dense_backward(f(2, 1), o.dense_forward(f(2, 3), f(3, 2), f(2))[1]), "dy must have"),
+        (lambda o, f: o.dense_backward([1], o.dense_forward(f(2, 3), f(3, 2), f(2))[1]), "dy must have"),
         (lambda o, f: o.gaussian_kl(f(2, 3), f(2, 1)), r"logvar must have shape \(2, 3\)"),
         (lambda o, f: o.gaussian_kl(f(3), f(3)), r"mu must have shape \(B, L\)"),
         (lambda o, f: o.gaussian_kl_backward(f(2, 1), f(2, 3), f(2, 3)), r"dkl must have shape \(2,\)"),

@@ -80,6 +80,14 @@ def test_divergence_and_overfitting(digits, tmp_path, train, test, note):
     assert not note or wrong[0].endswith(("try a smaller --lr", "overfitting"))
 
 
+def test_a_handful_of_test_images_raises_no_alarm(digits, tmp_path):
+    """Their loss differs from that of the training images by chance; a training loss that rises is a sign."""
+    run = Run(SMALL, digits._replace(x_test=digits.x_test[:4], y_test=digits.y_test[:4]))
+    run.folder = tmp_path
+    assert "unstable" not in " ".join(said(run, train_nll=[90, 80, 70], test_nll=[60, 64, 65]))
+    assert "unstable" in " ".join(said(run, train_nll=[90, 80, 140], test_nll=[60, 65, 68]))
+
+
 def test_pixels_that_never_change(digits, tmp_path):
     run = Run(replace(SMALL, likelihood="gaussian-pixel"), digits)
     run.folder = tmp_path

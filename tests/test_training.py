@@ -133,7 +133,7 @@ BAD = [
     ({"likelihood": "poisson"}, "likelihood must be one of"),
     ({"estimator": "leave-one-out"}, "estimator must be one of pathwise"),
     ({"baseline": "mean"}, "baseline mean needs estimator score-function, not pathwise"),
-    ({"estimator": "score-function", "baseline": "leave-one-out"}, "samples of at least 2"),
+    ({"estimator": "score-function", "baseline": "leave-one-out", "samples": 1}, "samples of at least 2"),
     ({"optimizer": "lion"}, "optimizer must be one of sgd, momentum, rmsprop, adam"),
     ({"pixels": "sepia"}, "pixels must be one of"),
     ({"backend": "torch"}, "backend must be one of"),

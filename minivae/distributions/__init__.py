@@ -61,7 +61,13 @@ def prior_of(posterior, prior):
     """The prior for a posterior: its default if `prior` is None, one by its name in PRIORS, or a class."""
     own = getattr(posterior, "prior", None) or StandardNormal(posterior.ops)
     kind = prior if callable(prior) or prior is None else PRIORS[arguments.one_of("prior", prior, PRIORS)]
-    chosen = own if kind in (None, type(own)) else kind(posterior.ops)
+    try:
+        chosen = own if kind in (None, type(own)) else kind(posterior.ops)
+    except TypeError:  # it does not take the operations that every prior computes with
+        chosen = None
+    if not (hasattr(chosen, "sample") and hasattr(chosen, "log_prob")):
+        wanted = f"must be one of {', '.join(PRIORS)}, or a class like StandardNormal"
+        raise TypeError(f"prior {wanted}, got {arguments.describe(prior)}")
     given, wanted = getattr(chosen, "values", "real"), getattr(posterior, "values", "real")
     if given != wanted:
         raise ValueError(f"prior {prior} is for {given} latents, and this posterior has {wanted} ones")

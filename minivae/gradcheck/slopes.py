@@ -44,10 +44,15 @@ def central_slope(f, x, v, start=0.1):
     size = max(np.sqrt(np.mean(x * x)), np.abs(x[v != 0]).max() if np.count_nonzero(v) == 1 else 0.0) or 1.0
     size /= np.sqrt(np.sum(v * v))
     h, near = start * size * SHRINK ** -np.arange(ROWS), np.arange(-6, 7)
-    middle, (above, below, line) = (
-        np.real(number(f(x))),
-        (np.array([np.real(number(f(x + k * v))) for k in steps]) for steps in (h, -h, 1e-5 * size * near)),
-    )
+
+    def along(steps):
+        return np.array([np.real(number(f(x + k * v))) for k in steps], float)
+
+    middle, above, below = np.real(number(f(x))), along(h), along(-h)
+    for step in (1e-5, 1e-4, 1e-3, 1e-2):
+        line = along(step * size * near)
+        if (np.diff(line) != 0).any() or not np.ptp(above):
+            break  # otherwise f has steps, as those of a cast to float16: look at several of them
     smooth = np.polynomial.Polynomial.fit(near, line - middle, 6)(near)  # what it leaves of the line is noise
     noise = 2 * np.abs(line - middle - smooth).max()
     noise += _rounding(np.array([*above, *below, *line])) * np.abs([middle, *line]).max()
