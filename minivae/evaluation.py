@@ -86,8 +86,8 @@ def average_terms(model, images, pixels, rng, beta=1.0, samples=1, condition=Non
 
 def per_image(model, images, pixels, rng, condition=None):
     """nll and kl of every image (N, D), with new draws of pixels and of z -> {name: (N,)}, nats."""
-    walks = draws(model, images, pixels, rng, condition=condition)
-    traces = [model.forward(x, eps, **given)[1] for x, eps, given in walks]
+    batches = draws(model, images, pixels, rng, condition=condition)
+    traces = [model.forward(x, eps, **given)[1] for x, eps, given in batches]
     return {name: np.concatenate([getattr(t, name) for t in traces]).astype(float) for name in ("nll", "kl")}
 
 

@@ -1,6 +1,6 @@
 """Walk the whole VAE, forward and backward
 
-Write the whole walk of a VAE: forward to the loss, and backward to every parameter. In the library it is a
+Write the whole VAE: forward to the loss, and backward to every parameter. In the library it is a
 method, so its first parameter is the model. Only one kind of model occurs here: one hidden layer of tanh on
 either side, the Bernoulli likelihood, one sample of noise eps (B, L).
 

@@ -7,7 +7,7 @@ scalar      check(f, grads, params) and check_pair(forward, backward, *inputs)
 operations  the operations of a model alone, and what their mistakes look like
 rounding    how large terms are whose rounding no check may blame
 single      float32 against float64
-beforehand  state and chance, corners, and what the inputs of a model hide
+beforehand  state and randomness, corners, and what the inputs of a model cannot show
 model       check_model: every node of a model's backward pass and every term
 """
 

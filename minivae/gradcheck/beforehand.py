@@ -1,4 +1,4 @@
-"""What is looked at before the derivatives of a model: state and chance, corners, what the inputs hide."""
+"""Checks before the derivatives of a model: state and randomness, corners, what its inputs cannot show."""
 
 import inspect
 from functools import partial

@@ -1,6 +1,6 @@
 """check_model: the backward pass of a VAE, node by node and term by term, and the first wrong one by name.
 
-The walk offers all that is needed: `forward(..., at=hook)` calls the hook at every node, where the reference
+The model offers all that is needed: `forward(..., at=hook)` calls the hook at every node, where the reference
 pushes, and `backward(trace, weights)` returns every derivative; weights of zero isolate one term of the loss.
 """
 
@@ -26,7 +26,7 @@ WORK = 4e8  # multiplications for the reference of one array, so that a large mo
 def check_model(model, x, eps, beta=1.0, estimator=None, rng=None, **settings):
     """The whole backward pass of `model` at x (B, D), eps (B, L) or (S, B, L) -> Report.
 
-    Every node of the walk for the reconstruction and for the kl by themselves, every parameter for the loss,
+    Every node of the forward pass for the reconstruction and the kl alone, every parameter for the loss,
     every operation alone. The reference is the complex step of the model's own forward pass (differences, if
     that loses imaginary parts), in float64; a float32 model is compared with its float64 twin besides. Of a
     model without the hook `at` or without `weights` only the parameters are checked.
@@ -57,7 +57,7 @@ def check_model(model, x, eps, beta=1.0, estimator=None, rng=None, **settings):
 
 
 class _Case:
-    """One model at one (x, eps, beta): its twins, what its walk computed, its derivatives by term."""
+    """One model at one (x, eps, beta): its twins, what its forward pass computed, its derivatives by term."""
 
     def __init__(self, model, x, eps, beta, estimator, settings):
         self.x, self.eps, self.beta = np.array(x, float), np.array(eps, float), float(beta)
@@ -97,7 +97,7 @@ class _Case:
         self.report.notes += [text] * (text not in self.report.notes)
 
     def begins(self):
-        """The first node of the walk that is not finite, in words."""
+        """The first node of the forward pass that is not finite, in words."""
         with contextlib.suppress(Exception):
             self.walk(self.fine)
         bad = [n for n, v in self.seen.items() if not np.isfinite(v).all()]
@@ -189,7 +189,7 @@ class _Case:
     # ------------------------------------------------------------------ rows
 
     def order(self):
-        """(name, term) in the order of the backward pass: the walk's reversed, heads in their own order."""
+        """(name, term) in the order of the backward pass; the heads in their own order."""
         nodes, heads, params = list(self.values)[::-1], self.fine.posterior.heads, list(self.fine.params)
         before = nodes[nodes.index(heads[-1]) + len(heads) :]
         nodes = [*(n for n in nodes if n not in (*heads, *before)), *heads, *before]

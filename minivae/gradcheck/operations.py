@@ -1,4 +1,4 @@
-"""Each operation of a model's walk alone, under a random upstream gradient; and what its mistakes look like.
+"""Each operation of a model alone, under a random upstream gradient; and what its mistakes look like.
 
 Nothing that went wrong before an operation is blamed on it: a wrong row here names the function to change.
 """
@@ -46,7 +46,7 @@ PAIRS = {  # role -> forward and backward as `of`, a distribution or a namespace
 
 
 class Operation(NamedTuple):
-    """One operation of a walk, by the name of its backward; `PAIRS` has its functions."""
+    """One operation, by the name of its backward; `PAIRS` has its functions."""
 
     name: str
     role: str
@@ -124,7 +124,7 @@ def alone(case, op):
     found = check_pair(forward, recorded, *copy.deepcopy(values), rng=case.rng, **names)
     said = [text.replace("the pair", op.name) for text in found.problems]
     changes = [text.partition(";")[0] for text in said if "in place" in text]
-    for text in said * (not changes):  # the walk itself may be right
+    for text in said * (not changes):  # the model may be right
         case.note(text)
     for i, (key, row) in enumerate(zip(op.inputs, found.rows, strict=False)):
         if row.words and np.isfinite(row.error):

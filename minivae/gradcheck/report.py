@@ -20,7 +20,7 @@ class Row:
     error: float  # of the worst entry, relative to the largest
     words: str
     map: np.ndarray = field(default=None, repr=False)  # relative error of every entry
-    node: str = ""  # its name in the walk, where the formulas have another
+    node: str = ""  # its name in the model, where the formulas have another
 
     @property
     def ok(self):
