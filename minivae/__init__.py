@@ -26,6 +26,7 @@ derivative flows back through the same functions in reverse. Begin with `models/
     runs           a run: its steps, its checkpoints, its folder
     training       the training loop, and the summary at the end
     fits           a mixture or pPCA in a run folder
+    explorer       a page that runs a trained model in the browser
     commands       the function behind each command
     cli            python -m minivae
 

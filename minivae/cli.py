@@ -9,6 +9,7 @@ import os
 import runpy
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 
 from . import commands, fits, training
@@ -69,16 +70,16 @@ def widths(text):
         raise argparse.ArgumentTypeError(f"{wanted}; got {text!r}") from None
 
 
-def png(text):
-    """The path of a picture."""
-    if Path(text).suffix.lower() != ".png":
-        raise argparse.ArgumentTypeError(f"expected the path of a .png file, got {text!r}")
+def ending(suffix, text):
+    """The path of a file with this suffix."""
+    if Path(text).suffix.lower() != suffix:
+        raise argparse.ArgumentTypeError(f"expected the path of a {suffix} file, got {text!r}")
     return text
 
 
 # how the value of an option is parsed, by its name in `--help`
-KINDS = {"N": int, "X": float, "WIDTHS": widths, "FILE": path, "DIR": path, "RUN": path, "PNG": png}
-KINDS |= {"SHAPE": widths, "LABEL": str}
+KINDS = {"N": int, "X": float, "WIDTHS": widths, "FILE": path, "DIR": path, "RUN": path}
+KINDS |= {"SHAPE": widths, "LABEL": str, "PNG": partial(ending, ".png"), "HTML": partial(ending, ".html")}
 UNSET = {"default": argparse.SUPPRESS}  # the command must see whether the option is given
 
 
@@ -134,7 +135,17 @@ def parser():
     about = "Variational autoencoders with every derivative written by hand."
     root = Parser("python -m minivae", description=about, allow_abbrev=False)
     group, subs = root.add_subparsers(title="commands", metavar="COMMAND", required=True), {}
-    names = ("train", "sample", "reconstruct", "interpolate", "encode", "evaluate", "gradcheck", "fit")
+    names = (
+        "train",
+        "sample",
+        "reconstruct",
+        "interpolate",
+        "encode",
+        "evaluate",
+        "gradcheck",
+        "fit",
+        "explore",
+    )
     for name in names:
         function = fits.command if name == "fit" else getattr(commands, name)
         words = {"help": function.__doc__, "description": function.__doc__}
@@ -148,16 +159,24 @@ def parser():
         (["train"], "--out", "DIR", "the run folder (default: the next number under runs/)"),
         (["train"], "--resume", "RUN", "continue a stopped run; the result is bit for bit the same"),
         (["train"], "--checkpoint", STATES, "with --resume: the checkpoint to continue from (default: last)"),
-        (names[1:6], "run", "RUN", "a run folder, such as runs/1"),
-        (names[1:6], "--checkpoint", STATES, "the epoch with the lowest test loss, or the last one", "best"),
-        (names[2:6], "--data", "FILE", "new path of the run's data, if the file has moved"),
-        (names[1:5], "--seed", "N", "seed of the random draws", 0),
+        ([*names[1:6], "explore"], "run", "RUN", "a run folder, such as runs/1"),
+        (
+            [*names[1:6], "explore"],
+            "--checkpoint",
+            STATES,
+            "the epoch with the lowest test loss, or the last one",
+            "best",
+        ),
+        ([*names[2:6], "explore"], "--data", "FILE", "new path of the run's data, if the file has moved"),
+        ([*names[1:5], "explore"], "--seed", "N", "seed of the random draws", 0),
         *(([name], "--out", "PNG", f"the picture to write (default: RUN/{name}.png)") for name in pictures),
         (["sample"], "-n", "N", "number of samples (default: 100, or 10 per label)"),
         (["sample"], "--label", "LABEL", "sample only this label (conditional models)"),
         (["reconstruct"], "-n", "N", "number of images (default: 12, or all if there are fewer)"),
         (["interpolate"], "-n", "N", "number of pairs of images (default: 6, or all if fewer)"),
         (["interpolate"], "--steps", "N", "pictures per pair, both ends included", 10),
+        (["explore"], "--out", "HTML", "the page to write (default: RUN/explorer.html)"),
+        (["explore"], "-n", "N", "number of test images in it (default: 500, or all if there are fewer)"),
         (["encode"], "--split", ("test", "train"), "which images", "test"),
         (["encode"], "--out", "FILE", "the .npz to write (default: RUN/codes.npz)"),
         (["evaluate"], "--seed", "N", "seed of the draws (default: the draws of the run's own test)"),
@@ -173,6 +192,9 @@ def parser():
         for name in to:
             add(subs[name], *option)
     add_fit(subs["fit"])
+    subs["explore"].add_argument(
+        "other", metavar="RUN2", nargs="?", type=path, help="a run to compare it with"
+    )
     subs["train"].add_argument("--overwrite", action="store_true", help="replace the run in --out")
     subs["sample"].add_argument(
         "--draws", action="store_true", help="draw x from p(x|z) instead of showing its mean"

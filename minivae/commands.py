@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from . import arguments, checkpoints, data, evaluation, files, fits, runs, training
+from . import arguments, checkpoints, data, evaluation, explorer, files, fits, runs, training
 from .config import Config
 from .estimators import named
 from .inputs import corrupt, one_hot
@@ -132,6 +132,20 @@ def encode(run, split, out, seed, checkpoint, threads, **moved):
     codes = dict(zip(names, map(np.concatenate, zip(*parts, strict=True)), strict=True))
     files.save_arrays(out, codes | ({} if labels is None else {"labels": np.asarray(labels)}))
     print(f"wrote {out}: {', '.join(names)} of {len(images):,} {split} images")
+
+
+def explore(run, other, n, out, seed, checkpoint, **moved):
+    """Write a page for the browser to play with a run, or with two side by side; it needs no network."""
+    out, names = out or f"{run}/explorer.html", [run] if other is None else [run, other]
+    files.require_ours(out)  # before the work, not after it
+    for name in filter(fits.is_fit, names):
+        raise ValueError(f"{name} holds a fitted model without an encoder; explore is for `train`")
+    loaded = [_loaded(name, checkpoint, None, moved) for name in names]
+    available = len(loaded[0].data.x_test)
+    rows = _choose(arguments.seeded("seed", seed), min(500, available) if n is None else n, available)
+    text = explorer.page(loaded, names, rows).encode()
+    files.write(out, text)
+    print(f"wrote {out} ({len(text) / 1e6:.1f} MB); open it in a browser")
 
 
 def evaluate(run, seed, samples, csv, checkpoint, threads, **moved):

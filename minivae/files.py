@@ -19,10 +19,10 @@ import numpy as np
 
 FORMAT = 1  # of a checkpoint
 HEAD = 1024  # the mark is in this many bytes from the start
-MARKS = (  # of config.json, the lab's JSON; evaluate's CSV, metrics.csv, the lab's CSV; checkpoints, pictures
+MARKS = (  # config.json, the lab's JSON; evaluate's CSV, metrics.csv, the lab's; checkpoint, picture, page
     rb'\{\n  "minivae":|\{\n "written by": "minivae',
     rb"image,(label,)?nll|epoch,train_loss,train_nll,train_kl,test_loss,test_nll,test_kl,seconds\n|minivae,",
-    rb"PK.*minivae\.npy|\x89PNG.*Software\0minivae",
+    rb"PK.*minivae\.npy|\x89PNG.*Software\0minivae|<!doctype html>\n<!-- minivae",
 )
 
 
