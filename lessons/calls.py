@@ -34,6 +34,10 @@ class Cost:
     def __init__(self, f, shape, most=1, name="f"):
         self.f, self.shape, self.most, self.name, self.calls = f, shape, most, name, 0
 
+    def anew(self):
+        """The same cost, not called yet."""
+        return Cost(self.f, self.shape, self.most, self.name)
+
     def __call__(self, z):
         z = np.asarray(z)
         if z.shape != self.shape:
@@ -222,7 +226,7 @@ def copied(value, strided=False):
     if type(value) is dict:
         return {k: copied(v, strided) for k, v in value.items()}
     if isinstance(value, Cost):
-        return Cost(value.f, value.shape, value.most, value.name)
+        return value.anew()
     return copy.deepcopy(value) if hasattr(value, "params") else value
 
 

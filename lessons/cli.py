@@ -25,6 +25,7 @@ MODULES = {
     "bench": ("lab.bench", "measure the time of a training step"),
     "reproduce": ("lab.reproduce", "train the network of Burda et al. 2015, Table 1, beside their numbers"),
     "bugs": ("bugs.command", "plant classical bugs of VAE code and see which check finds them"),
+    "notebook": ("notebook", "write a lesson as a Jupyter notebook, with its output"),
 }
 
 
@@ -97,7 +98,8 @@ def overview(options):
     for number, exercise in exercises.items():
         if exercise.lesson != lesson:
             lesson = exercise.lesson
-            print(f"\nlesson {lesson}  {work.title(lesson):<40} {COMMAND} run {lesson}")
+            title = textwrap.shorten(work.title(lesson), 42, placeholder=" ...")
+            print(f"\nlesson {lesson:<2}  {title:<42} {COMMAND} run {lesson}")
         print(f"{number:>8}  {_state(outcomes.get(number)):<10} {exercise.title}")
     number = next((n for n in exercises if n not in outcomes or not outcomes[n].ok), None)
     if number is None:

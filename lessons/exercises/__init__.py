@@ -28,6 +28,22 @@ ORDER = (
     "leave_one_out",
     "loss_and_grads",
     "adam_update",
+    "ppca_posterior",
+    "responsibilities",
+    "mixture_step",
+    "importance_weighted",
+    "iwae_gradient",
+    "denoising_loss_and_grads",
+    "activity_kl",
+    "rate_and_distortion",
+    "aggregate_log_prob",
+    "conditioned_inputs",
+    "mix_out_labels",
+    "auc",
+    "best_variance",
+    "sampled_kl",
+    "laplace_sample",
+    "logistic_nll",
 )
 
 WIDE = 79  # columns of a stub
@@ -39,6 +55,7 @@ LEGEND = {
     "H": "H hidden units",
     "L": "L latents",
     "S": "S samples of z for each row",
+    "K": "K components of a mixture, or importance samples",
 }
 
 

@@ -1,0 +1,294 @@
+# %% [markdown]
+# # 12. Take the noise away
+#
+# **You will** train autoencoders: a linear one beside PCA, a deep one, one that removes noise from digits,
+# and one with a sparse code. Then train a VAE on one term of its loss at a time.
+#
+# **You will learn** when an autoencoder beats PCA and when it does not; which linear denoiser is the best,
+# and what a network gains on it; how a penalty on the mean activity is differentiated; what each of the two
+# terms of the VAE's loss does alone.
+#
+# **You need** lesson 8; about 30 minutes.
+#
+# **New names** `Autoencoder`, `PPCA`, `inputs.corrupt`; used again: `VAE`, `Adam`, `load_mnist`, `binarize`,
+# `evaluation`, `gradcheck.complex_step`, `ops.gaussian_sample`, `ops.gaussian_std`
+#
+# %%
+import math
+
+import numpy as np
+
+import minivae as mv
+from lessons.drawings import lesson12 as draw
+from lessons.story import beside, guess, number, save, say, section
+from minivae import evaluation, gradcheck, inputs, ops
+
+mnist = mv.load_mnist()
+rng = np.random.default_rng(0)
+pixel_mean = mnist.x_train.mean(axis=0) / 255  # (D,)
+x_test, y_test = mnist.x_test[:3000] / np.float32(255), mnist.y_test[:3000]  # (N, D), (N,)
+
+# %% [markdown]
+# ## 1. Show that a linear autoencoder is PCA
+#
+# An autoencoder has an encoder, a decoder, and a code z between them: one point for each x, without noise and
+# without a prior. A slide's loss is |x - x^|^2 (Bonvicini). Ours is the nll of a Gaussian with variance 1,
+# half of that and a constant:
+#
+#     nll = 1/2 |x - x^|^2 + D/2 log 2 pi
+#
+# Without hidden layers both networks are linear, x^ = mean + (x - mean) V V', with V (D, L). Let the columns
+# of V be L orthonormal eigenvectors of the covariance of x. Then x - x^ contains the other eigenvectors only,
+# and the mean squared error is the sum of their eigenvalues. No other rank-L map does better than the L
+# largest (Eckart and Young), so PCA is the best linear autoencoder.
+# %%
+section("1. Show that a linear autoencoder is PCA")
+x = mnist.x_train[:5000] / 255  # (n, D)
+pca = mv.PPCA(783).fit(x)  # eigenvalues (D,), and all eigenvectors but the last: components (D - 1, D)
+
+
+def linear_at(V):
+    """The linear autoencoder with eigenvectors V (L, D) -> nll of x, largest entry of its gradient."""
+    model = mv.Autoencoder(784, len(V), (), likelihood="gaussian", dtype=np.float64, backend="numpy")
+    values = {"code.W": V.T, "code.b": -V @ pca.mean, "output.W": V, "output.b": pca.mean}
+    model.params |= {name: np.ascontiguousarray(value) for name, value in values.items()}
+    terms, grads = model.loss_and_grads(x)
+    return terms.nll, max(np.abs(grad).max() for grad in grads.values())
+
+
+constant = 784 / 2 * math.log(2 * math.pi)
+nll, slope = linear_at(pca.components[:10])
+beside("nll of the linear autoencoder at PCA", nll, pca.eigenvalues[10:].sum() / 2 + constant, 1e-8)
+beside("largest entry of its gradient", slope, 0, 1e-9)
+guess("Take eigenvectors 2 to 11 instead of 1 to 10. Is the gradient still 0?")
+nll, slope = linear_at(pca.components[1:11])
+other = (pca.eigenvalues[0] + pca.eigenvalues[11:].sum()) / 2 + constant
+beside("nll with eigenvectors 2 to 11", nll, other, 1e-8)
+beside("largest entry of the gradient there", slope, 0, 1e-9)
+
+
+def train(model, steps, loss_and_grads=None, lr=3e-3, batch=64):
+    """Adam on grey digits, its lr falling to 0 in the second half; loss_and_grads(x): if not the model's."""
+    adam, draws = mv.Adam(lr=lr), np.random.default_rng(1)
+    for step in range(steps):
+        adam.lr = lr * min(1, 2 - 2 * step / steps)
+        x = mnist.x_train[draws.integers(0, 60_000, batch)] / np.float32(255)  # (B, D)
+        _, grads = (loss_and_grads or model.loss_and_grads)(x)
+        adam.step(model.params, grads)
+    return model
+
+
+def autoencoder(L, hidden=(128,), **settings):
+    """An untrained autoencoder 784-128-L, whose output bias starts at the mean image."""
+    model = mv.Autoencoder(784, L, hidden, likelihood="gaussian", **settings)
+    model.start_output_at(pixel_mean)
+    return model
+
+
+def squared(means, x=x_test):
+    """Squared error of an image, summed over its pixels, averaged over images."""
+    return ((means - x) ** 2).sum(axis=1).mean()
+
+
+def pca_means(x, L):
+    """x from its first L principal components."""
+    return pca.mean + (x - pca.mean) @ pca.components[:L].T @ pca.components[:L]
+
+
+linear = train(autoencoder(10, hidden=()), 400, lr=5e-3)
+pca_error = {L: squared(pca_means(x_test, L)) for L in (10, 100)}
+linear_error = squared(linear.reconstruct(x_test))
+beside("squared error after 400 steps", linear_error, pca_error[10], 0.4, word="PCA's")
+rows = linear.params["output.W"] / np.linalg.norm(linear.params["output.W"], axis=1, keepdims=True)
+number("largest cosine of two of its latents' directions", np.abs(rows @ rows.T - np.eye(10)).max())
+say("""Yes: any ten eigenvectors give a gradient of 0. Only the first ten are a minimum. The others are saddle
+points (Baldi and Hornik 1989), and Adam from random weights leaves them: after 400 steps its error is close
+to PCA's. (It may even be lower on test images: it has seen more of the training set than PCA's 5,000.) Its
+axes are not PCA's, which are orthogonal, with all cosines 0. For any invertible R (L, L), the encoder V R and
+the decoder R^-1 V' have the same loss.""")
+
+# %% [markdown]
+# ## 2. Compare deep autoencoders with PCA
+# %%
+section("2. Compare deep autoencoders with PCA")
+guess("Does a deep autoencoder always beat PCA? Try 10 latents, then 100.")
+deep = {L: train(autoencoder(L), 500) for L in (10, 100)}
+for L, model in deep.items():
+    number(f"squared error of PCA, {L} latents", pca_error[L])
+    number(f"squared error of the autoencoder, {L} latents", squared(model.reconstruct(x_test)))
+say("""With 10 latents the autoencoder is far better: it decodes to a curved surface instead of a plane. With
+100 it loses: its hidden layers could come close to PCA, but 500 steps do not get there, and PCA is computed
+exactly. (1,400 steps of a network with 200 hidden units lose as well: 5.4.)""")
+
+# %% [markdown]
+# ## 3. Remove noise
+#
+# A denoising autoencoder sees x~ = x + noise, and its target is the clean x. The minimizer of the expected
+# squared error is E[x | x~]. With noise of variance s^2 on every pixel, the best *linear* map is known
+# exactly. Along an eigenvector of the covariance with eigenvalue l the noisy coordinate y + e is multiplied
+# by a:
+#
+#     E(a (y + e) - y)^2 = (a - 1)^2 l + a^2 s^2     smallest at a = l / (l + s^2), there l s^2 / (l + s^2)
+#
+# The sum of this over all D eigenvalues is the error of the best linear denoiser (Wiener 1949). If instead
+# the noisy x~ is the target, the best map is a = 1 everywhere: it copies the noise.
+# %%
+section("3. Remove noise")
+s = 0.5
+
+
+def add_noise(x):
+    """x (B, D) with N(0, s^2) added to every pixel, drawn anew."""
+    return x + np.float32(s) * rng.standard_normal(x.shape, np.float32)
+
+
+shrink = pca.eigenvalues / (pca.eigenvalues + s**2)  # (D,): a, for each eigenvector
+
+
+def linear_means(noisy):
+    """The best linear denoiser; along the last eigenvector a is 0."""
+    return pca.mean + ((noisy - pca.mean) @ pca.components.T * shrink[:-1]) @ pca.components
+
+
+error = ((linear_means(add_noise(x)) - x) ** 2).sum(axis=1)  # (n,)
+beside("squared error of the noisy test images", squared(add_noise(x_test)), 784 * s**2, 1, word="expected")
+beside("best linear denoiser", error.mean(), (shrink * s**2).sum(), 0.4, word="expected")
+guess("The autoencoder with 100 latents saw clean digits only. Does it remove noise?")
+noisy = add_noise(x_test)
+pictures = {"clean digit": x_test, "noisy digit": noisy, "autoencoder": deep[100].reconstruct(noisy)}
+predicted = squared(deep[100].reconstruct(x_test)) + 100 * s**2
+beside("noisy digits, autoencoder", squared(pictures["autoencoder"]), predicted, 3, word="predicted")
+say("""Yes, most of it. A projection on 100 of 784 directions keeps 100 s^2 = 25 of the noise's 196, and this
+autoencoder acts like one. It keeps all the noise that looks like digits. Now train on noisy digits.""")
+denoiser = autoencoder(100)
+train(denoiser, 500, lambda x: denoiser.loss_and_grads(add_noise(x), target=x))
+pictures["denoising autoencoder"] = denoiser.reconstruct(noisy)
+pictures["best linear map"] = linear_means(noisy)
+for name in ("denoising autoencoder", "best linear map"):
+    number(f"noisy digits, {name}", squared(pictures[name]))
+say("""Better, but 500 steps do not reach the best linear map. (5,000 steps of the same network reach 16.3:
+close, and still not better.) Without that exact number, 28 would look like a success.""")
+for kind, amount in (("salt-and-pepper", 0.2), ("mask", 0.5)):
+    other = inputs.corrupt(x_test, kind, amount, rng)
+    number(f"squared error of {kind} noise, {amount:g}", squared(other))
+    number(f"after the denoising autoencoder, {kind}", squared(denoiser.reconstruct(other)))
+say("""Noise that it has never seen: salt and pepper (a fifth of the pixels become 0 or 1) is removed almost
+as well. Masking half of the pixels makes strokes fainter, and it repairs little.""")
+save(draw.rows({name: row[:10] for name, row in pictures.items()}), "denoised", dpi=200)
+
+# %% [markdown]
+# ## 4. Make the code sparse
+#
+# "Regularization might be used to promote sparse encodings" (Bonvicini). One regularizer asks that each
+# latent is active, on average over the batch, to a small degree t. With code_l in (0, 1), a sigmoid's output,
+#
+#     m_l = 1/B sum_b code_bl          penalty = sum_l KL(Bernoulli(t) || Bernoulli(m_l))
+#                                              = sum_l t log(t / m_l) + (1 - t) log((1 - t) / (1 - m_l))
+#     d penalty / d code_bl = 1/B (-t / m_l + (1 - t) / (1 - m_l))         0 where m_l = t
+#
+# It is one number for the batch, and not a mean of numbers for each image.
+# %%
+section("4. Make the code sparse")
+t = 0.05
+
+
+def penalty(code):
+    """sum_l KL(Bernoulli(t) || Bernoulli(m_l)): code (B, L) -> nats."""
+    m = code.mean(axis=0)  # (L,)
+    return (t * np.log(t / m) + (1 - t) * np.log((1 - t) / (1 - m))).sum()
+
+
+code = rng.uniform(0.1, 0.9, (6, 4))  # (B, L)
+m = code.mean(axis=0)  # (L,)
+dcode = np.tile((-t / m + (1 - t) / (1 - m)) / 6, (6, 1))  # (B, L)
+error = np.abs(dcode - gradcheck.complex_step(penalty, code)).max()
+beside("largest error of dcode, by complex step", error, 0, 1e-12)
+guess("Every mean activity is pushed to 0.05. How many of the 100 codes of an image will be above 1/2?")
+for weight in (0, 3):
+    model = autoencoder(100, code_activation="sigmoid", penalty="kl", activity=t, weight=weight)
+    codes = np.sort(train(model, 300).encode(x_test), axis=1)  # (N, L)
+    number(f"mean activity, weight {weight}", codes.mean())
+    number(f"codes above 1/2, of 100, weight {weight}", (codes > 0.5).sum(axis=1).mean())
+    share = 100 * codes[:, -10:].sum() / codes.sum()
+    number(f"share of an image's ten largest codes, weight {weight}", share, "%")
+    number(f"squared error, weight {weight}", squared(model.reconstruct(x_test)))
+say("""Almost none. The mean activity is near 0.05, as asked, but the penalty sees only the mean, and many
+weak codes satisfy it too. An image's ten largest codes hold a quarter of its activity instead of a fifth (if
+all were equal: a tenth). The price is a larger error. A small mean is not yet a sparse code.""")
+
+# %% [markdown]
+# ## 5. Train a VAE on one term at a time
+#
+# A slide shows three latent planes: reconstruction only, KL only, both (Brown). The weights of the two terms
+# are 1 and 0, 0 and 1, 1 and 1. What each must do alone is known:
+#
+#     KL only               kl = 0 at mu = 0, std = 1, for every x: nothing of x is left in z
+#     reconstruction only   noise in z can only blur what the decoder receives, so std falls towards 0
+#
+# For the second take a smooth nll and a small std. With h_l the second derivative of nll with respect to z_l,
+#
+#     E nll(mu + std eps) = nll(mu) + 1/2 sum_l h_l std_l^2 + ...    least at std = 0 if every h_l is positive
+#
+# The KL adds 1/2 (std_l^2 - log std_l^2), which is infinite at std = 0. The sum is least at std_l^2 = 1 / (1
+# + h_l).
+# %%
+section("5. Train a VAE on one term at a time")
+guess("Trained on the reconstruction alone: how wide is q after 500 steps? And how far apart are the codes?")
+
+
+def trained(steps, **weights):
+    """A VAE with two latents -> its terms on the test set; mu and std of the test images (N, L)."""
+    model = mv.VAE(latent_dim=2, hidden=(128,))
+    model.start_output_at(pixel_mean)
+
+    def loss_and_grads(x):
+        eps = rng.standard_normal((len(x), 2))
+        return model.loss_and_grads(mv.binarize(x, rng).astype(np.float32), eps, **weights)
+
+    train(model, steps, loss_and_grads)
+    mu, logvar = model.encode(mv.binarize(x_test, rng))
+    terms = evaluation.average_terms(model, mnist.x_test, "dynamic", np.random.default_rng(1))
+    return terms, mu, ops.gaussian_std(logvar)
+
+
+planes = {
+    "reconstruction only": trained(500, reconstruction=1, beta=0),
+    "KL only": trained(200, reconstruction=0, beta=1),
+    "both": trained(500, reconstruction=1, beta=1),
+}
+for name, (terms, mu, std) in planes.items():
+    number(f"median std of q, {name}", np.median(std))
+    number(f"spread of mu over images, {name}", mu.std())
+    number(f"nll on the test set, {name}", terms.nll, "nats per image")
+    if name != "KL only":
+        number(f"kl on the test set, {name}", terms.kl, "nats per image")
+beside("kl on the test set, KL only", planes["KL only"][0].kl, 0, 0.01)
+say("""Reconstruction only: q shrinks to a point, and the codes spread far beyond the prior. This is an
+autoencoder: Brown's "will drive sigma to zero", still on its way after 500 steps. KL only: every q is the
+prior, and the nll is 206, the entropy of the pixels one by one (lesson 8). Both: the codes stay where the
+prior has its mass, and their width is in between. The price is a few nats of nll.""")
+mu, logvar, eps = rng.standard_normal((3, 1, 2))  # (B, L) each
+slope = gradcheck.complex_step(lambda eps: ops.gaussian_sample(mu, logvar, eps).sum(), eps)
+beside("dz/deps minus std", np.abs(slope - ops.gaussian_std(logvar)).max(), 0, 1e-12)
+say("""The last number answers a slide: it is "not possible" to propagate a derivative into the noise
+(Bonvicini). dz/deps exists and is std. Nothing needs it, because eps has no parameters.""")
+save(draw.latent_planes(planes, y_test), "terms", dpi=200)
+
+# %% [markdown]
+# ## Try on your own
+#
+# - In section 3 pass target=add_noise(x), with noise of its own. The denoiser learns the same map, more
+#   slowly: the second noise has mean 0 and does not depend on the first (Lehtinen et al. 2018).
+# - Use penalty="l1". The codes get small, but the decoder's weights can grow in return: what counts as small?
+# - Give the linear autoencoder of section 1 eigenvectors 2 to 11 plus 0.01 times random numbers, and train.
+#
+# **Exercises** `python -m lessons start 22` (the denoising loss and its gradient),
+# `python -m lessons start 23` (the KL of the mean activity)
+#
+# ## Further reading
+#
+# - Norbert Wiener, Extrapolation, Interpolation, and Smoothing of Stationary Time Series, 1949
+# - Pierre Baldi and Kurt Hornik, Neural Networks and Principal Component Analysis, 1989
+# - Pascal Vincent et al., Extracting and Composing Robust Features with Denoising Autoencoders, 2008
+# - Andrew Ng, Sparse Autoencoder, 2011
+# - Jaakko Lehtinen et al., Noise2Noise: Learning Image Restoration without Clean Data, 2018
