@@ -16,7 +16,8 @@
 # %%
 import numpy as np
 
-from lessons.story import BLUE, GREEN, GREY, RED, STYLES, beside, canvas, guess, number, save, say, section
+from lessons.drawings import lesson04 as drawings
+from lessons.story import beside, guess, number, save, say, section
 from minivae import ops
 
 rng = np.random.default_rng(0)
@@ -29,13 +30,13 @@ rng = np.random.default_rng(0)
 #
 #     a_ij = sum_k x_ik W_kj + b_j             forward; i: example, k: input, j: output
 #
-# Suppose the layers above supply da_ij. The chain rule sums over every a that the variable enters:
+# Suppose the layers above supply da_ij. The chain rule sums over every a_ij that depends on the variable:
 #
 #     dx_ik = sum_j da_ij W_kj                 x_ik enters a_ij for every j, with the factor W_kj
 #     dW_kj = sum_i da_ij x_ik                 W_kj enters a_ij for every i, with the factor x_ik
 #     db_j  = sum_i da_ij                      b_j enters a_ij for every i, with the factor 1
 #
-# A sum over a shared inner index is a matrix product, with a transpose where the index is not an inner one:
+# A sum over a shared index is a matrix product. Where that index is not an inner one, transpose:
 #
 #     dx = da @ W.T       dW = x.T @ da       db = da.sum(axis=0)
 #
@@ -78,10 +79,10 @@ da = rng.standard_normal((B, n_out))  # any numbers will do for what the layers 
 a, cache = layer_forward(x, W, b)
 a_library, cache_library = ops.dense_forward(x, W, b)
 ours, library = layer_backward(da, cache), ops.dense_backward(da, cache_library)
-say("Largest difference over all entries:")
-beside("forward: ours and ops.dense_forward", worst([a], [a_library]), 0, 1e-14, word="expected")
-beside("backward: matrices and loops", worst(ours, loops(x, W, da)), 0, 1e-14, word="expected")
-beside("backward: matrices and ops.dense_backward", worst(ours, library), 0, 1e-14, word="expected")
+say("Largest differences over all entries:")
+beside("forward: ours, the library's", worst([a], [a_library]), 0, 1e-14, word="expected")
+beside("backward: matrices, loops", worst(ours, loops(x, W, da)), 0, 1e-14, word="expected")
+beside("backward: ours, the library's", worst(ours, library), 0, 1e-14, word="expected")
 
 guess("The loss will be a mean over the batch. Should db be a mean over the batch, too?")
 moved, _ = layer_forward(x, W, b + np.array([0.001, 0, 0, 0, 0]))
@@ -89,13 +90,13 @@ difference = (moved.sum() - a.sum()) / B / 0.001  # the loss: sum of a over outp
 da_of_loss = np.full((B, n_out), 1 / B)
 beside("db_0 as a sum of da", da_of_loss.sum(axis=0)[0], difference, 1e-10, word="by differences")
 number("db_0 as a mean of da", da_of_loss.mean(axis=0)[0])
-say("No: da already contains the 1/B. A mean divides twice, and the bias learns 7 times too slowly.")
+say("No: da already contains the 1/B. A mean divides by B twice, and the bias learns 7 times too slowly.")
 
 # %% [markdown]
 # ## 2. Check the product by its shape
 #
 # There is no need to memorize which factor is transposed: dW has the shape of W and is made from x and da.
-# Below, every product of two of x, x.T, W, W.T, da, da.T is formed, and those of the right shape are kept.
+# Below we form every product of two of x, x.T, W, W.T, da, da.T and keep those of the right shape.
 # %%
 section("2. Check the product by its shape")
 guess("Of the 36 products P @ Q, how many have the shape of dW? How many if B, n_in and n_out are all 4?")
@@ -105,18 +106,17 @@ def products(B, n_in, n_out, wanted):
     """Which products of two arrays of the layer exist and have the wanted shape."""
     shapes = {"x": (B, n_in), "W": (n_in, n_out), "da": (B, n_out)}
     shapes |= {name + ".T": shape[::-1] for name, shape in shapes.items()}
-    pairs = [(p, q) for p in shapes for q in shapes if shapes[p][1] == shapes[q][0]]
-    return [f"{p} @ {q}" for p, q in pairs if (shapes[p][0], shapes[q][1]) == wanted]
+    pairs = [(one, other) for one in shapes for other in shapes if shapes[one][1] == shapes[other][0]]
+    return [f"{one} @ {other}" for one, other in pairs if (shapes[one][0], shapes[other][1]) == wanted]
 
 
 found = products(B, n_in, n_out, (n_in, n_out)), products(B, n_in, n_out, (B, n_in))
 say(f"With the shape of dW: {', '.join(found[0])}. With the shape of dx: {', '.join(found[1])}.")
-beside("products of the shape of dW", len(found[0]), 1, 0)
-beside("products of the shape of dx", len(found[1]), 1, 0)
-beside("products of the shape of dW, all sizes 4", len(products(4, 4, 4, (4, 4))), 36, 0)
-say("""This works only while the sizes differ. If they are equal, 35 wrong products run without an error. So
-check a layer on a batch whose sizes all differ, and be careful with networks whose layers are equally
-wide.""")
+beside("products of the shape of dW", len(found[0]), 1, 0, word="expected")
+beside("products of the shape of dx", len(found[1]), 1, 0, word="expected")
+beside("of the shape of dW, all sizes 4", len(products(4, 4, 4, (4, 4))), 36, 0, word="all")
+say("""This works only if the sizes differ. If they are equal, 35 wrong products run without an error. So
+check a layer with sizes that all differ, and be careful if all layers of a network are equally wide.""")
 
 # %% [markdown]
 # ## 3. Differentiate activations from their outputs
@@ -136,6 +136,7 @@ wide.""")
 section("3. Differentiate activations from their outputs")
 
 a = np.linspace(-20, 20, 400)  # an even number of points, so none is at relu's kink
+say("The derivative from y and the derivative from a:")
 from_input = {  # the same derivatives in terms of the input
     "relu": (a > 0).astype(float),
     "tanh": 1 / np.cosh(a) ** 2,
@@ -145,14 +146,12 @@ from_input = {  # the same derivatives in terms of the input
 for name, derivative in from_input.items():
     from_output = ops.activation_backward(np.ones_like(a), ops.activation_forward(a, name), name)
     difference = worst([from_output], [derivative])
-    beside(f"{name}' from y and from a, worst difference", difference, 0, 4e-15, word="expected")
-say("""These differences are absolute. Where tanh or the sigmoid is flat, y is rounded to 1 and its
-derivative to 0. All digits are lost, but of a number below 1e-15, too small to change a step. Softplus near
-0 keeps its digits: the library computes -expm1(-y) and not 1 - e^-y.""")
+    beside(f"{name}': largest difference", difference, 0, 4e-15, word="expected")
+say("""These differences are absolute. Where tanh or the sigmoid is flat, y is rounded to 1 and the derivative
+becomes 0. The true derivative is below 1e-15 there, too small to matter in training. Softplus near 0 keeps
+its digits: the library computes -expm1(-y) and not 1 - e^-y.""")
 
-guess(
-    "Compute log(1 + e^a) literally in float64. What is it at a = 1000, where softplus is 1000? At a = -40?"
-)
+guess("Compute log(1 + e^a) as it is written, in float64. What does it give at a = 1000, and at a = -40?")
 far = np.array([1000.0, -40.0])
 with np.errstate(over="ignore"):
     naive = np.log(1 + np.exp(far))
@@ -161,14 +160,15 @@ number("naive softplus(1000)", naive[0])
 beside("stable softplus(1000)", stable[0], 1000, 0)
 number("naive softplus(-40)", naive[1])
 beside("stable softplus(-40) / e^-40", stable[1] / np.exp(-40.0), 1, 1e-12)
-say("""e^1000 is beyond the largest float64, about e^709.8. At -40 the naive form adds 4e-18 to 1, which
-rounds back to 1, and all digits are lost. The stable form uses e^-|a|, which is at most 1, and log1p, which
-keeps small numbers.""")
+say("""e^1000 is above the largest float64, about e^709.8. At -40 the naive form adds 4e-18 to 1; the sum is
+rounded to 1, and all digits are lost. The stable form uses e^-|a|, which is at most 1, and log1p, which
+keeps the digits of small numbers.""")
 
 # %% [markdown]
 # ## 4. Write the loss in logits
 #
-# Lecture notes write the Bernoulli loss in probabilities (Marchioro, equation 2), p = sigmoid(l):
+# Lecture notes write the Bernoulli loss with the probability of a pixel (Marchioro, equation 2). The decoder
+# computes a logit l, and p = sigmoid(l) is p(x = 1|z):
 #
 #     nll = -x log p - (1 - x) log(1 - p)
 #
@@ -177,7 +177,7 @@ keeps small numbers.""")
 #     nll = x (softplus(l) - l) + (1 - x) softplus(l) = softplus(l) - x l
 #     dl  = sigmoid(l) - x                     prediction minus target
 #
-# Through p, one multiplies two factors that cancel on paper:
+# Through p, two factors are multiplied that cancel on paper:
 #
 #     dnll/dp = (p - x) / (p (1 - p))    and    dp/dl = p (1 - p)
 #
@@ -205,54 +205,42 @@ def through_logits(l, x):
 fine = np.linspace(10, 45, 350_001)
 for dtype, bits in ((np.float64, 53), (np.float32, 24)):
     first = fine[np.isinf(through_p(fine.astype(dtype), dtype(0))[0])][0]
-    beside(f"{dtype.__name__}: infinite from {bits} log 2 on", first, bits * np.log(2), 2e-4)
+    beside(f"{dtype.__name__}: inf from l = {bits} log 2", first, bits * np.log(2), 2e-4)
 number("through p: loss at l = 40, x = 0", through_p(40.0, 0)[0])
 number("through p, float32: loss at l = -90, x = 1", through_p(np.float32(-90), np.float32(1))[0])
 say(f"At l = 40, p = 1, and (p - x) / (p (1 - p)) times p (1 - p) gives {through_p(40.0, 0)[1]}.")
 beside("through p: loss at l = -40, x = 1", through_p(-40.0, 1)[0], 40, 1e-12)
 for l, x_one in ((40.0, 0), (-40.0, 1)):
     loss, dl = through_logits(l, x_one)
-    beside(f"from logits: loss at l = {l:g}, x = {x_one}", loss, 40, 1e-12)
-    beside(f"from logits: dl at l = {l:g}, x = {x_one}", dl, np.sign(l), 1e-12)
-say("""One side fails early. Floats are dense near 0, so p = 4e-18 is represented well: with x = 1 the loss
-is right until e^-l overflows, at l = -89 in float32 and -710 in float64. Near 1 the spacing is 1e-16, and 1
-+ e^-l is 1 once e^-l is below 2^-53. In float32, which networks train in, that is a logit of 17. Clipping p
-hides the infinity, but learning stops there: the loss is flat, so a pixel that is wrong by 20 nats gets no
-gradient.""")
+    beside(f"logits: loss at l = {l:g}, x = {x_one}", loss, 40, 1e-12)
+    beside(f"logits: dl at l = {l:g}, x = {x_one}", dl, np.sign(l), 1e-12)
+say("""With x = 0 the loss fails early, with x = 1 late. Floats are dense near 0, so p = 4e-18 keeps its
+digits: with x = 1 the loss is right until e^-l overflows, at l = -89 in float32 and -710 in float64. Near 1
+the spacing is 1e-16, and 1 + e^-l is rounded to 1 if e^-l is below 2^-53. In float32, in which most
+networks are trained, that is a logit of 17. Clipping p hides the infinity, but learning stops there: the
+loss is flat, and a pixel with a loss of 20 nats gets no gradient.""")
 loss, dl = through_p(20.0, 0, clip=1e-7)
-beside("clipped at 1e-7: loss at l = 20, x = 0", loss, 7 * np.log(10), 1e-6)
-beside("clipped at 1e-7: dl at l = 20, x = 0", dl, 0, 0)
+beside("clipped: loss at l = 20, x = 0", loss, 7 * np.log(10), 1e-6)
+beside("clipped: dl at l = 20, x = 0", dl, 0, 0)
 
-figure, (losses, slopes) = canvas(2, height=3.4)
+
 logits = np.linspace(10, 45, 1401)
-exact = np.array([through_logits(l, 0) for l in logits]).T  # (2, points)
-lines = (
-    (exact, BLUE, "from logits"),
-    (through_p(logits, 0), RED, "through p, float64"),
-    (through_p(logits.astype(np.float32), np.float32(0)), GREEN, "through p, float32"),
-    (through_p(logits, 0, clip=1e-7), GREY, "through p, clipped at 1e-7"),
-)
-for pair, colour, label in lines:
-    for axes, values in zip((losses, slopes), pair, strict=True):
-        width, alpha = (6, 0.4) if colour == BLUE else (1.8, 1)
-        finite = np.where(np.isfinite(values), values, np.nan)
-        axes.plot(logits, finite, color=colour, ls=STYLES[colour], lw=width, alpha=alpha, label=label)
-for colour, last in ((RED, 53 * np.log(2)), (GREEN, 24 * np.log(2))):
-    losses.plot(last, last, "s", color=colour, ms=8)
-    slopes.plot(last, 1, "s", color=colour, ms=8)
-losses.set(xlabel="logit l, where x = 0", ylabel="loss, nats")
-losses.set_title("Through p the loss ends (square) or is cut off", fontsize=10)
-losses.legend(fontsize=8, frameon=False, loc="upper left")
-slopes.set(xlabel="logit l, where x = 0", ylabel="d loss / dl", ylim=(-0.1, 1.3))
-slopes.set_title("So does its gradient, where the error is largest", fontsize=10)
-save(figure, "logits", dpi=85)
+ways = {
+    "from logits": np.array([through_logits(l, 0) for l in logits]).T,  # (2, points): loss, dl
+    "through p, float64": through_p(logits, 0),
+    "through p, float32": through_p(logits.astype(np.float32), np.float32(0)),
+    "through p, clipped at 1e-7": through_p(logits, 0, clip=1e-7),
+}
+wanted = logits + np.log1p(np.exp(-logits.astype(np.longdouble)))  # the loss, with more digits
+errors = {name: np.abs(loss - wanted).astype(float) for name, (loss, _) in ways.items()}
+save(drawings.logits(logits, errors, {name: dl for name, (_, dl) in ways.items()}), "logits", dpi=200)
 
 # %% [markdown]
 # ## 5. Chain the pieces into a decoder
 #
 # The decoder of a VAE with one hidden layer: z (B, L), h (B, H), logits (B, D). The backward pass calls the
-# backward functions in reverse order. Each takes the derivative of its output and returns those of its
-# inputs:
+# backward functions in reverse order. Each takes the derivative of its output and returns the derivatives of
+# its inputs:
 #
 #     h      = tanh(z @ W1 + b1)               dz, dW1, db1 <- dh
 #     logits = h @ W2 + b2                     dh, dW2, db2 <- dlogits
@@ -296,22 +284,33 @@ for name, array in params.items():
     beside(f"last entry of d{name} {array.shape}", last, difference, 1e-9, word="by differences")
 
 # %% [markdown]
-# **Forward mode** applies the chain rule in the other direction: it moves one entry with speed 1 and computes
-# how fast everything that depends on it moves. One pass gives the derivatives of everything w.r.t. one entry;
-# a pass in reverse mode gives those of one output w.r.t. everything. A loss is one output.
+# A slide speaks of "parameters theta and phi for the decoder" (UvA). theta = (W1, b1, W2, b2) is the
+# decoder's; phi is the encoder's. The loss depends on phi only through z, so the backward pass of the encoder
+# needs nothing from the decoder but dz. For an encoder z = x @ V:
+# %%
+dV, V = x.T @ grads["z"], np.zeros((D, L))  # (D, L) each; z = z + x @ V has the same derivative for every V
+V[-1, -1] = 1e-5
+up, down = (forward(**{**params, "z": params["z"] + sign * x @ V})[0] for sign in (1, -1))
+beside("last entry of dV (5, 2)", dV[-1, -1], (up - down) / 2e-5, 1e-9, word="by differences")
+
+# %% [markdown]
+# **Forward mode** applies the chain rule in the other direction: it changes one entry at the rate 1 and
+# computes the rate at which everything that depends on it changes. One pass gives the derivatives of all
+# values w.r.t. one entry. One pass of reverse mode gives the derivatives of one output w.r.t. all entries,
+# and a loss is one output.
 # %%
 guess("How many passes does forward mode need for all these derivatives, and how many does reverse mode?")
 
 
 def tangent(moved):
-    """How fast the loss moves when the arrays move with the speeds in `moved`."""
-    v = {name: np.zeros(array.shape) for name, array in params.items()} | moved
+    """The rate of change of the loss if the arrays change at the rates in `moved`."""
+    rate = {name: np.zeros(array.shape) for name, array in params.items()} | moved
     _, _, logits, h = caches
     a = params["z"] @ params["W1"] + params["b1"]  # (B, H)
-    vh = (v["z"] @ params["W1"] + params["z"] @ v["W1"] + v["b1"]) / np.cosh(a) ** 2  # (B, H)
-    vlogits = vh @ params["W2"] + h @ v["W2"] + v["b2"]  # (B, D)
-    p = 0.5 * (1 + np.tanh(logits / 2))
-    return ((p - x) * vlogits).sum(axis=1).mean()
+    rate_a = rate["z"] @ params["W1"] + params["z"] @ rate["W1"] + rate["b1"]  # (B, H)
+    rate_logits = rate_a / np.cosh(a) ** 2 @ params["W2"] + h @ rate["W2"] + rate["b2"]  # (B, D)
+    p = 0.5 * (1 + np.tanh(logits / 2))  # sigmoid(logits)
+    return ((p - x) * rate_logits).sum(axis=1).mean()
 
 
 passes, slow = 0, {name: np.zeros(array.shape) for name, array in params.items()}
@@ -322,35 +321,19 @@ for name, array in params.items():
         slow[name][index] = tangent({name: moved})
         passes += 1
 difference = worst(grads.values(), slow.values())
-beside("reverse mode and forward mode, worst difference", difference, 0, 1e-14, word="expected")
-beside("passes of forward mode", passes, B * L + L * H + H + H * D + D, 0)
-say("Reverse mode needs one, whatever the number of parameters. It is also called backpropagation.")
+beside("reverse minus forward mode", difference, 0, 1e-14, word="expected")
+beside("passes of forward mode", passes, B * L + L * H + H + H * D + D, 0, word="entries")
+say("Reverse mode needs one pass for any number of parameters. It is also called backpropagation.")
 
-figure, graph = canvas(height=2.6, width=9)
-graph.set(xlim=(0, 13.5), ylim=(-1.35, 1.35))
-graph.set_axis_off()
-graph.set_title("Data flows right, derivatives flow left, each in the shape of its array", fontsize=10)
 steps = (  # an array, the operation that takes it, its other inputs, and their derivatives
-    (f"z {B, L}", "dense\ntanh", f"W1 {L, H}   b1 {(H,)}", f"dW1 {L, H}   db1 {(H,)}"),
-    (f"h {B, H}", "dense", f"W2 {H, D}   b2 {(D,)}", f"dW2 {H, D}   db2 {(D,)}"),
-    (f"logits {B, D}", "Bernoulli\nnll", f"x {B, D}", ""),
-    (f"nll {(B,)}", "mean", "", ""),
-    ("loss ()", "", "", ""),
+    (f"z\n{B, L}", "dense\ntanh", f"W1 {L, H}\nb1 {(H,)}", f"dW1 {L, H}\ndb1 {(H,)}"),
+    (f"h\n{B, H}", "dense", f"W2 {H, D}\nb2 {(D,)}", f"dW2 {H, D}\ndb2 {(D,)}"),
+    (f"logits\n{B, D}", "Bernoulli\nnll", f"x {B, D}", ""),
+    (f"nll\n{(B,)}", "mean", "", ""),
+    ("loss\n()", "", "", ""),
 )
-for k, (array, operation, above, below) in enumerate(steps):
-    at = 3 * k + 0.75  # the middle of the arrows; the box is 1.5 further right
-    texts = [(at, 0.33, array, BLUE), (at, -0.37, "d" + array, RED), (at + 1.5, 0, operation, "black")]
-    texts += [(at + 1.5, 1.1, above, BLUE), (at + 1.5, -1.1, below, RED)]
-    arrows = [(at - 0.75, 0.15, 1.5, 0, BLUE), (at + 0.75, -0.15, -1.5, 0, RED)]
-    arrows += [(at + 1.5, 0.95, 0, -0.5, BLUE)] if above else []
-    arrows += [(at + 1.5, -0.45, 0, -0.5, RED)] if below else []
-    graph.bar(at + 1.5, 0.9 * bool(operation), width=1.5, bottom=-0.45, fc="white", ec="black")
-    for u, v, text, colour in texts:
-        graph.text(u, v, text, ha="center", va="center", color=colour, fontsize=8.5)
-    for u, v, du, dv, colour in arrows:
-        style = {"arrowstyle": "->", "color": colour, "ls": STYLES[colour], "lw": 1.4}
-        graph.annotate("", (u + du, v + dv), (u, v), arrowprops=style)
-save(figure, "shapes", dpi=90)
+title = "Data flows right, derivatives flow left, each in the shape of its array"
+save(drawings.shapes(steps, title), "shapes", dpi=200)
 
 # %% [markdown]
 # ## 6. Multiply by the Jacobian without storing it
@@ -360,9 +343,9 @@ save(figure, "shapes", dpi=90)
 #
 #     da_ij / dW_kl = x_ik where j = l, else 0
 #
-# The chain rule needs a row of numbers times this matrix, sum_ij da_ij (da_ij / dW_kl): a vector-Jacobian
+# The chain rule needs a row vector times this matrix, sum_ij da_ij (da_ij / dW_kl): a vector-Jacobian
 # product. Without the zeros it is sum_i da_il x_ik, which is x.T @ da. Every backward function of this
-# library is the vector-Jacobian product of its forward function.
+# library computes the vector-Jacobian product of its forward function.
 # %%
 section("6. Multiply by the Jacobian without storing it")
 guess(
@@ -376,17 +359,18 @@ for i, j, k in np.ndindex(B, n_out, n_in):
 product = da.ravel() @ jacobian.reshape(B * n_out, n_in * n_out)  # (n_in * n_out,)
 _, dW, _ = ops.dense_backward(da, ops.dense_forward(x, W, b)[1])
 difference = worst([product], [dW.ravel()])
-beside("vector times Jacobian, and dW, worst difference", difference, 0, 1e-14, word="expected")
+beside("vector @ Jacobian minus dW", difference, 0, 1e-14, word="expected")
 beside("share of the Jacobian that is 0", (jacobian == 0).mean(), 1 - 1 / n_out, 1e-15)
 number("Jacobian of the large layer", 8 * (128 * 400) * (784 * 400) / 1e9, "GB")
 number("dW of the large layer", 8 * 784 * 400 / 1e9, "GB")
-say("128 GB, of which 399 entries in 400 are 0, against 2.5 MB. The product x.T @ da skips all zeros.")
+say("128 GB, in which 399 of 400 entries are 0, and 2.5 MB. The product x.T @ da skips all zeros.")
 
 # %% [markdown]
 # ## Try on your own
 #
 # - Give the hidden layer "softplus". `backward` stays: the cache knows the activation. `tangent` changes.
-# - Let the loss be a mean over pixels, too. Which derivatives change, by which factor? Do the shapes tell?
+# - Let the loss be a mean over pixels, too. Which derivatives change, and by which factor? Can a check of
+#   shapes find the difference?
 # - Share a matrix: W2 = W1.T, with D = L. W1 now enters twice. How do dW1 and dW2 give its derivative?
 #
 # **Exercises** `python -m lessons start 5` (activations), `python -m lessons start 6` (the dense layer),
