@@ -19,6 +19,8 @@ from .models.mixture import COVARIANCES
 
 KINDS = ("mixture", "ppca")
 FAMILIES = (*COVARIANCES, "bernoulli")
+GAIN = {"bernoulli": 1e-5}  # nats per column: EM stops at a step that gains less; for Gaussians 1e-4
+PIXEL_FLOOR = 1e-3  # of variances: pixels that are nearly constant would otherwise make up all of log p(x)
 SETTINGS = ("kind", "family", "components", "latent", "pixels", "data", "image_shape", "scaling", "seed")
 
 
@@ -74,18 +76,21 @@ def fit(settings, out=None, overwrite=False, steps=200, restarts=1, say=print):
     model, rng = make(settings), np.random.default_rng(settings["seed"])
     x, test, stored = read_data(settings)
     say(stored.found)
+    if isinstance(model, GaussianMixture) and len(stored.image_shape) > 1:
+        model.floor = PIXEL_FLOOR
     if settings["kind"] == "ppca":
         model.fit(x)
         shares = ", ".join(f"{share:.3f}" for share in model.explained_variance()[:5])
         say(f"  v = {model.variance:.4g}; the first components explain {shares} of the variance")
     else:
+        gain = GAIN.get(settings["family"], 1e-4)
         with tqdm(total=steps * restarts, desc="EM", leave=False, disable=None) as bar:
 
             def progress(step, bound):
                 bar.update()
                 bar.set_postfix(bound=f"{bound:.3f}", refresh=False)
 
-            found = model.fit(x, rng, steps, 1e-6 * x.shape[1], restarts, progress)
+            found = model.fit(x, rng, steps, gain * x.shape[1], restarts, progress)
         ended = "converged" if found.converged else "still rising: give more --steps"
         say(f"  {found.steps} steps of EM, {ended}; BIC {model.bic(x):,.0f}")
     say(
@@ -93,7 +98,7 @@ def fit(settings, out=None, overwrite=False, steps=200, restarts=1, say=print):
     )
 
     def save(folder):
-        arrays = {f"fit/{name}": np.asarray(value) for name, value in _parameters(model).items()}
+        arrays = {f"fit/{name}": np.asarray(value) for name, value in model.parameters().items()}
         arrays |= {"config": np.array(json.dumps(settings)), "data": np.array(data.digest(stored))}
         arrays |= {"image_shape": np.array(stored.image_shape)}
         if stored.shift is not None:
@@ -152,7 +157,9 @@ def evaluate(folder, path=None, csv=None):
     """Print -log p(x) of the test rows of a fit, which is exact; write that of every row to `csv`."""
     fitted = load(folder)
     nll = -fitted.model.log_prob(read_data(fitted.settings, path)[1])
-    spread = f"+- {nll.std(ddof=1) / math.sqrt(len(nll)):.2f} over rows; " * (len(nll) > 1)
+    spread = ""
+    if len(nll) > 1:
+        spread = f"+- {nll.std(ddof=1) / math.sqrt(len(nll)):.2f} over rows; "
     print(f"{folder}: {len(nll):,} test rows, {fitted.settings['pixels']} pixels, nats per row")
     print(f"  -log p(x)   {nll.mean():8.2f}   {spread}exact")
     if csv:
@@ -181,13 +188,6 @@ def picture(fitted, x):
     return plots.image_grid(
         fitted.unscale(model.means[order]), shape, title=title, like=fitted.unscale(x[:1000])
     )
-
-
-def _parameters(model):
-    if isinstance(model, PPCA):
-        names = ("mean", "W", "variance", "eigenvalues", "components")
-        return {name: getattr(model, name) for name in names}
-    return model.parameters()
 
 
 def settings_of(kind, family, components, latent, pixels, data, image_shape, scaling, seed):

@@ -41,7 +41,7 @@ def test_the_bound_never_falls(kind):
             model = make(kind, int(rng.integers(1, min(N, 4) + 1)))
             found = model.fit(x, rng, 20)
         assert len(found.bounds) == 2 * found.steps + 1
-        assert np.isfinite(model.log_prob(x)).all()
+        assert model.log_prob(x).mean() == pytest.approx(found.bounds[-1], rel=1e-9, abs=1e-9)
         gains = np.diff(found.bounds) / np.maximum(1, np.abs(found.bounds[:-1]))
         assert gains.min() > -em.ROUNDING
 
@@ -269,6 +269,9 @@ def test_fit_sample_evaluate(words, rng, tmp_path, capsys, monkeypatch):
     fitted = fits.load("run")
     _, test, _ = fits.read_data(fitted.settings)
     np.testing.assert_allclose(-fitted.model.log_prob(test), each)
+    np.save("x.npy", np.load("x.npy")[:5])  # one of five rows is for testing
+    assert cli.main(["evaluate", "run", "--data", "x.npy"]) == 0
+    assert "+-" not in capsys.readouterr().out
     assert cli.main(["reconstruct", "run"]) == 2
     assert cli.main(["fit", *words, "--data", "x.npy", "--out", "run"]) == 2
     assert cli.main(["fit", *words, "--data", "x.npy", "--components", "0"]) == 2

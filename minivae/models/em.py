@@ -121,7 +121,6 @@ class Variational:
 
     def _decoder_slopes(self, x, q):
         """d(-bound)/dparams by the model's own backward pass, from heads that are not the encoder's."""
-        _, trace = self.vae.forward(x, self.eps)
         replaced = dict(zip(self.vae.posterior.heads, q, strict=True))
         _, trace = self.vae.forward(x, self.eps, at=lambda name, value: replaced.get(name, value))
         return self.vae.backward(trace)

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import arguments
 from . import em
-from .mixture import least_variance
+from .mixture import least_variance, table
 
 
 class PPCA:
@@ -43,17 +43,21 @@ class PPCA:
         return em.fit(self, x, steps, tolerance, progress)
 
     def _prepared(self, x):
-        x = arguments.cast("x", x, np.float64)
-        if x.ndim != 2 or x.shape[1] <= self.L:
-            raise ValueError(
-                f"x must have shape (N, D) with D above L = {self.L}, got {arguments.describe(x)}"
-            )
+        x = table(x)
+        if x.shape[1] <= self.L:
+            wanted = f"x must have shape (N, D) with D above L = {self.L}"
+            raise ValueError(f"{wanted}, got {arguments.describe(x)}")
         self.mean = x.mean(axis=0)
         centred = x - self.mean
         values, vectors = np.linalg.eigh(centred.T @ centred / len(x))  # smallest first
         self.eigenvalues, self.components = np.maximum(values[::-1], 0), vectors[:, ::-1][:, : self.L].T
         self.least = least_variance(x, self.floor)
         return x
+
+    def parameters(self):
+        """name -> number or array."""
+        names = ("mean", "W", "variance", "eigenvalues", "components")
+        return {name: getattr(self, name) for name in names}
 
     # M = W'W + v I:   p(z|x) = N(M^-1 W'(x - mean), v M^-1)
     def posterior(self, x):
@@ -88,7 +92,7 @@ class PPCA:
 
     def log_prob(self, x):
         """log N(x; mean, W W' + v I): x (N, D) -> (N,), nats."""
-        x = arguments.cast("x", x, np.float64)
+        x = table(x, self.mean)
         factor = np.linalg.cholesky(self.W @ self.W.T + self.variance * np.eye(x.shape[1]))
         white = np.linalg.solve(factor, (x - self.mean).T)
         constant = x.shape[1] * math.log(2 * math.pi) + 2 * np.log(np.diag(factor)).sum()
