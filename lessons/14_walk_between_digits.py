@@ -69,9 +69,9 @@ beside("mean length of a midpoint of two draws", middle, length / math.sqrt(2), 
 number("mean length of a code z of a test image", np.linalg.norm(z, axis=1).mean())
 number("mean length of a midpoint of two codes", np.linalg.norm(z[::2] + z[1::2], axis=1).mean() / 2)
 say("""Almost none is within 1: the density is greatest there, but there is no volume. A draw has length 3.1,
-and a midpoint is closer to 0 than nearly all draws. So a straight walk between two digits crosses a region
-that the decoder rarely saw in training. The codes are a little longer than draws from the prior. Section 3
-says what that means.""")
+and a typical midpoint is closer to 0 than nine in ten draws. So a straight walk between two digits crosses a
+region that the decoder rarely saw in training. The codes are a little longer than draws from the prior. So
+all codes together are not quite the prior: section 3.""")
 
 # %% [markdown]
 # ## 2. Walk
@@ -103,10 +103,10 @@ for name, model, codes in (("VAE", vae, z[:500]), ("autoencoder", autoencoder, p
     for d in (0.1, 0.01):
         moved = np.linalg.norm(model.mean(codes + d * step) - model.mean(codes), axis=1).mean()
         number(f"{name}: pixels moved by a step of {d:g}, over {d:g}", moved / d)
-say("""Of course: a network of continuous functions is continuous, and a step of a tenth moves the picture by
-a tenth. The KL only makes it less steep, by a quarter here. Now completeness: do decoded points look like
-reconstructions of digits? If 1,000 pictures and 1,000 reconstructions have the same distribution, the nearest
-neighbour of a picture among all the others is as likely of one kind as of the other: 50 %.""")
+say("""Of course: a network of continuous functions is continuous, and a tenth of a step moves the picture by
+a tenth as much. The KL only makes it less steep, by a quarter here. Now completeness: do decoded points look
+like reconstructions of digits? If 1,000 pictures and 1,000 reconstructions have the same distribution, the
+nearest neighbour of a picture among all the others is as likely of one kind as of the other: 50 %.""")
 
 
 def told_apart(pictures, reconstructions):
@@ -134,9 +134,9 @@ for name, pictures in middles.items():
     number(f"told apart: {name}", told_apart(pictures, own[name.partition(",")[0]]), "%")
     number(f"ink: {name}", pictures.sum(axis=1).mean())
 say("""Middles of the arc are harder to tell apart. Straight middles are fainter, 86 of ink instead of 97,
-because they are closer to 0 than the codes are. That is true of the straight line on a slide (Brown), too.
-"Any point"? A point three times as far as the prior's draws is decoded to a picture with too much ink.
-Another slide hopes for "good extrapolations" (UvA): nothing in the loss asks for them.""")
+because they are closer to 0 than the codes are. A slide's "linear path" (Brown) has this fault. "Any point"?
+A point three times as far as the prior's draws is decoded to a picture with too much ink. Another slide hopes
+for "good extrapolations" (UvA): nothing in the loss asks for them.""")
 
 # %% [markdown]
 # ## 3. Compare each posterior, and all of them, with the prior
