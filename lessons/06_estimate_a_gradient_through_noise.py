@@ -5,8 +5,8 @@
 # reparameterization, and measure the variance of each.
 #
 # **You will learn** why both are right on average; how large their variances are; what a baseline does, and
-# which one biases the gradient; how the variances grow with the dimension; where reparameterization is worse,
-# or wrong.
+# which one biases the gradient; how the variances grow with the number of latents; where reparameterization
+# has the larger variance, and where it is wrong.
 #
 # **You need** lessons 2 and 5, the moments E eps^2 = 1, E eps^4 = 3, E eps^6 = 15 of N(0, 1); 40 minutes.
 #
@@ -20,9 +20,10 @@ import math
 import numpy as np
 
 import minivae as mv
+from lessons.drawings import lesson06 as drawings
 from lessons.lab.moments import cos_moments, kl_moments, quadratic_moments
-from lessons.story import BLUE, GREEN, RED, STYLES, beside, canvas, guess, number, save, say, section
-from minivae import estimators
+from lessons.story import beside, guess, number, save, say, section
+from minivae import estimators, gradcheck
 
 rng = np.random.default_rng(0)
 
@@ -33,10 +34,11 @@ rng = np.random.default_rng(0)
 #
 #     d/dmu E_q[f(z)] = d/dmu int q(z) f(z) dz = int dq/dmu f(z) dz
 #
-# A slide says that "it is impossible to use the Monte-Carlo estimation" here. That holds for the integral in
-# this form: an average over draws needs a density under the integral, and dq/dmu is not one. (Drawing z first
-# does not help: f(z) does not depend on mu.) The decoder's weights theta appear only in f, so for them the
-# derivative moves inside, and int q df/dtheta dz is an average over q.
+# A slide says that "it is impossible to use the Monte-Carlo estimation" here (Isachenko). That is true of
+# the integral in this form: an average over draws needs a density under the integral, and dq/dmu is not
+# one. Drawing z first does not help, because f(z) does not depend on mu. The decoder's weights theta are
+# different: they appear only in f, so their derivative moves inside, and int q df/dtheta dz is an average
+# over q.
 # %%
 section("1. See why the gradient does not move inside")
 grid = np.linspace(-10, 14, 24001)  # (24001,)
@@ -46,10 +48,8 @@ dq = (grid - 2) * q  # dq/dmu
 guess("A density is nonnegative and its integral is 1. What is the integral of dq/dmu?")
 beside("integral of dq/dmu", dq.sum() * width, 0, 1e-12)
 beside("integral of |dq/dmu|", np.abs(dq).sum() * width, math.sqrt(2 / math.pi), 1e-6)
-say("0: q keeps its mass 1 when mu moves, so dq/dmu is negative as much as positive, and cannot be sampled.")
-say(
-    "The integral itself is right. For f = z^2, E f = mu^2 + std^2, and its slope with respect to mu is 2 mu:"
-)
+say("""0: the integral of q is 1 for every mu, so dq/dmu is as much negative as positive, and we cannot draw
+from it. But the formula is right. For f = z^2, E f = mu^2 + std^2, and the slope in mu is 2 mu:""")
 beside("integral of dq/dmu z^2", (dq * grid**2).sum() * width, 2 * 2, 1e-9)
 
 # %% [markdown]
@@ -68,8 +68,9 @@ beside("integral of dq/dmu z^2", (dq * grid**2).sum() * width, 2 * 2, 1e-9)
 #     dz/dmu = 1        dz/dlogvar = 1/2 std eps
 #
 # The first needs only values of f, the second ("pathwise") its derivative. A slide says that "we cannot
-# perform partial derivatives over a stochastic operation" (Bonvicini). The first differentiates the density
-# and not the operation; the second turns the operation into a deterministic function of mu, std and eps.
+# perform partial derivatives over a stochastic operation" (Bonvicini). The first estimator differentiates
+# the density instead of the operation. The second makes the operation a deterministic function of mu, std
+# and eps.
 # %%
 section("2. Derive both estimators")
 
@@ -92,25 +93,30 @@ difference = np.subtract(path_grads, estimators.pathwise(lambda z: 2 * z, mu, lo
 beside("pathwise: largest difference", np.abs(difference).max(), 0, 1e-12, word="expected")
 _, dlogvar = mv.ops.gaussian_sample_backward(2 * z / n, mu, logvar, eps)
 beside("gaussian_sample_backward sums to", dlogvar[0, 0], path_grads[1].mean(), 1e-12, word="mean")
+guess("""In z = mu + sigma zeta, "it's still not possible to perform backpropagation in the branch with zeta"
+(Bonvicini). What is dz/dzeta?""")
+slope = gradcheck.complex_step(lambda eps: mv.ops.gaussian_sample(1.0 + 0 * mu, 1.0 + logvar, eps), eps[0])
+beside("dz/dzeta at logvar = 1, by the complex step", slope[0, 0], math.exp(0.5), 1e-14, word="sigma")
+say("It exists and equals sigma. We do not need it, because zeta (our eps) does not depend on any weight.")
 
 # %% [markdown]
 # ## 3. Compute the variances
 #
-# g is the gradient, G its estimate from one sample. At mu = 2, std = 1, w.r.t. mu; odd powers of eps have
-# mean 0:
+# g is the gradient, G its estimate from one sample. At mu = 2, std = 1, with respect to mu, where the odd
+# powers of eps have mean 0:
 #
 #     score function   G = (2 + eps)^2 eps     E G^2 = 16 E eps^2 + 24 E eps^4 + E eps^6 = 16 + 72 + 15 = 103
 #                                              Var G = 103 - 4^2 = 87
 #     pathwise         G = 2 (2 + eps)         Var G = 4
 #
-# For any f = A eps^2 + B eps + C (here A = 1, B = 2 mu = 4, C = mu^2 = 4) the same steps give
+# For any f = a eps^2 + b eps + c (here a = 1, b = 2 mu = 4, c = mu^2 = 4) the same steps give
 #
-#     score function   mu   15 A^2 + 6 A C + 2 B^2 + C^2       logvar   (74 A^2 + 20 A C + 10 B^2 + 2 C^2) / 4
-#     pathwise         mu   4 A^2                              logvar   (8 A^2 + B^2) / 4
+#     score function   mu   15 a^2 + 6 a c + 2 b^2 + c^2       logvar   (74 a^2 + 20 a c + 10 b^2 + 2 c^2) / 4
+#     pathwise         mu   4 a^2                              logvar   (8 a^2 + b^2) / 4
 #
-# A *measured* variance has a standard error too, ((m4 - Var^2) / n)^(1/2) with m4 = E (G - g)^4. The familiar
-# Var (2 / n)^(1/2) is the Gaussian case, m4 = 3 Var^2. (Papers often differentiate with respect to std:
-# gradients times 2 / std, variances times 4 / std^2.)
+# A *measured* variance has a standard error too, ((m4 - Var^2) / n)^(1/2) with m4 = E (G - g)^4. The usual
+# formula Var (2 / n)^(1/2) is for Gaussian samples, where m4 = 3 Var^2. (Papers often differentiate with
+# respect to std. This multiplies gradients by 2 / std and variances by 4 / std^2.)
 # %%
 section("3. Compute the variances")
 
@@ -121,9 +127,9 @@ def compare(name, grad, mean, variance, moments):
     beside(f"{name}: variance", grad.var(), variance, 5 * moments.variance_error(grad.size))
 
 
-def score_variance(A, B, C):
-    """Variance of the score function w.r.t. mu at std = 1, for f = A eps^2 + B eps + C."""
-    return 15 * A * A + 6 * A * C + 2 * B * B + C * C
+def score_variance(a, b, c):
+    """Variance of the score function w.r.t. mu at std = 1, for f = a eps^2 + b eps + c."""
+    return 15 * a * a + 6 * a * c + 2 * b * b + c * c
 
 
 sf = quadratic_moments(1, 0, 0, 2, 1, "score-function")  # f = 1 z^2 + 0 z + 0, mu = 2, std = 1
@@ -134,52 +140,37 @@ compare("pathwise, mu", path_grads[0], 4, 4, pw.dmu)
 compare("score function, logvar", score_grads[1], 1, (74 + 20 * 4 + 10 * 16 + 2 * 16) / 4, sf.dlogvar)
 compare("pathwise, logvar", path_grads[1], 1, (8 + 16) / 4, pw.dlogvar)
 number("score-function samples per pathwise sample", score_variance(1, 4, 4) / 4)
-say("Neither is biased. Pathwise is closer because its variance is smaller.")
+say("Neither is biased. The pathwise mean is closer because the variance is smaller.")
 nodes, weights = np.polynomial.hermite_e.hermegauss(100)  # E h(eps) = weights @ h(nodes)
 weights /= weights.sum()
 fourth = weights @ ((2 + nodes) ** 2 * nodes - 4) ** 4  # exact: a polynomial
 beside("m4 of the score function, mu", sf.dmu.fourth, fourth, 1e-6)
 guess(
-    "If the error of the measured variance is computed as Var (2 / n)^(1/2), by what factor is it too small?"
+    "If you compute the error of the measured variance as Var (2 / n)^(1/2), by what factor is it too small?"
 )
 number("true error / Gaussian error, mu", sf.dmu.variance_error(n) / (87 * math.sqrt(2 / n)))
 number("true error / Gaussian error, logvar", sf.dlogvar.variance_error(n) / (86.5 * math.sqrt(2 / n)))
 say(
-    "A few large samples make up most of the variance: m4 is 27 Var^2 (mu) and 177 Var^2 (logvar), and not 3."
+    "A few large samples make up most of the variance: m4 is 27 Var^2 for mu and 177 Var^2 for logvar, not 3."
 )
 
-figure, (left, right) = canvas(panels=2, height=3.3, width=8.4)
-at, count = np.linspace(-1.5, 5.5, 200), np.arange(1, 3001)
-left.fill_between(at, 200 * np.exp(-0.5 * (at - 2) ** 2) / math.sqrt(2 * math.pi), color="0.85", linewidth=0)
-left.text(2, 20, "density\nof z", ha="center")
-for curve, grad, variance, colour, label in (
-    (at**2 * (at - 2), score_grads[0], 87, RED, "score function, $z^2 (z - 2)$"),
-    (2 * at, path_grads[0], 4, BLUE, "pathwise, $2z$"),
-):
-    left.plot(at, curve, color=colour, linestyle=STYLES[colour], label=label)
-    low, high = (4 + side * 2 * np.sqrt(variance / count) for side in (-1, 1))
-    right.fill_between(count, low, high, color=colour, alpha=0.15, linewidth=0)
-    right.plot(count, np.cumsum(grad[:3000]) / count, color=colour, linestyle=STYLES[colour])
-for axes in (left, right):
-    axes.axhline(4, color="black", linewidth=0.8)
-left.set(xlabel="z", ylabel="gradient w.r.t. mu", ylim=(-15, 110), title="The estimate from one sample")
-left.legend(frameon=False, loc="upper left")
-right.set(xlabel="samples", ylim=(2, 6), xlim=(0, 3000), title="Running mean, and 2 exact standard errors")
-save(figure, "two_tricks")
+figure = drawings.two_tricks(score_grads[0].ravel(), path_grads[0].ravel(), (87, 4))
+save(figure, "two_tricks", dpi=200)
 
 # %% [markdown]
 # ## 4. Subtract a baseline
 #
-# "Unstable solution with huge variance", a slide says of the log-derivative trick. Much of that variance
-# comes from the size of f: the score, noise of mean 0, is multiplied by all of it, and a VAE's f is a
-# hundred nats. But since the score has mean 0, subtracting a constant t from f does not change the mean:
+# "Unstable solution with huge variance", a slide says of the log-derivative trick (Isachenko). Much of that
+# variance comes from the size of f: all of f multiplies the score, which is noise of mean 0, and the f of a
+# VAE is about a hundred nats. But because the score has mean 0, the mean does not change if we subtract a
+# constant t from f, a *baseline*:
 #
 #     E[(f - t) score] = E[f score] - t E[score] = g
 #     Var = E[(f - t)^2 score^2] - g^2      least where -2 E[f score^2] + 2 t E[score^2] = 0,
 #                                           t = E[f score^2] / E[score^2]
 #
-# In the formulas C becomes C - t. The best t is C + 3 A = 7 for mu and C + 5 A = 9 for logvar; E f = A + C
-# = 5 is close.
+# In the formulas c becomes c - t. The best t is c + 3 a = 7 for mu and c + 5 a = 9 for logvar. E f = a + c
+# = 5 is close to both.
 # %%
 section("4. Subtract a baseline")
 guess("The variance for f = z^2 is 87. What is it for f = z^2 + 100, which has the same gradient?")
@@ -187,24 +178,27 @@ for name, c, t in (("z^2 + 100", 100, 0.0), ("z^2, baseline 5", 0, 5.0), ("z^2, 
     grad, _ = estimators.score_function(lambda z, c=c: f(z) + c, mu, logvar, eps, baseline=t)
     moments = quadratic_moments(1, 0, c - t, 2, 1, "score-function").dmu
     compare(name, grad, 4, score_variance(1, 4, 4 + c - t), moments)
-say("11,487: 132 times as much, for a constant without information. A baseline removes it, and more.")
+say("11,487: 132 times as much, only because of a constant. A baseline removes it, and more.")
 best = estimators.optimal_baseline(f, mu, logvar, rng.standard_normal((n, 1, 1)))
-say("The best baseline is not known beforehand. Estimated from other draws (to five standard errors):")
+say("The best baseline is not known beforehand. We estimate it from other draws (to five standard errors):")
 beside("best baseline for mu, from other draws", best[0][0, 0], 7, 0.1)
 beside("best baseline for logvar, from other draws", best[1][0, 0], 9, 0.3)
 
 # %% [markdown]
-# From *other* draws, because a baseline that depends on the sample's own f is not a constant. The mean of
-# all S samples subtracts f_k / S from f_k itself, and (1 - 1/S) g is left. **Leave-one-out** subtracts the
-# mean of the other S - 1 samples instead. It is unbiased. With Var f = 2 A^2 + B^2 = 18, and the variance
-# 42 of the baseline E f,
+# From *other* draws, because a baseline that depends on the sample's own f is not a constant. Suppose we
+# subtract the mean of all S samples: it contains f_k / S, so the estimate has the mean (1 - 1/S) g and is
+# biased. **Leave-one-out** subtracts the mean of the other S - 1 samples instead, and is unbiased. With
+# Var f = 2 a^2 + b^2 = 18, and the variance 42 for the baseline E f,
 #
 #     Var = 42 / S + (Var f + g^2) / (S (S - 1))
 #
-# Proof: with d = f - E f and s the score, the estimate is mean_k d_k s_k - sum_{j != k} d_j s_k / (S (S -
-# 1)). The first part has the variance 42 / S. The second has mean 0 and, since E d_j = E s_k = 0, no
-# correlation with the first. Each of its S (S - 1) terms has the variance Var f E s^2 = Var f, and d_j s_k
-# correlates only with d_k s_j: E[d_j s_k d_k s_j] = g^2.
+# Proof: with d = f - E f and the score s, the estimate is
+#
+#     1/S sum_k d_k s_k  -  sum_{j != k} d_j s_k / (S (S - 1))
+#
+# The first sum has the variance 42 / S. The second has mean 0 and, since E d_j = E s_k = 0, is not correlated
+# with the first. Each of its S (S - 1) terms has the variance Var f E s^2 = Var f, and d_j s_k is correlated
+# only with d_k s_j: E[d_j s_k d_k s_j] = g^2.
 # %%
 S, groups = 4, 100_000
 noise = rng.standard_normal((S, groups, 1))  # (S, B, L): every datum is a group of S samples
@@ -216,20 +210,20 @@ others = estimators.leave_one_out(f, mus, logvars, noise)[0].mean(axis=0)  # (B,
 variance = 42 / S + (18 + 4**2) / (S * (S - 1))
 guess("S = 4, and the exact gradient is 4. What is the mean if the baseline includes the sample itself?")
 beside("own sample included: mean", own.mean(), 4 * (1 - 1 / S), 5 * math.sqrt(variance / groups))
-say("3: a quarter of the gradient is lost, however many groups are averaged.")
+say("3: a quarter of the gradient is lost, and averaging over more groups does not bring it back.")
 moments = quadratic_moments(1, 0, 0, 2, 1, "leave-one-out", samples=S).dmu
 compare("leave-one-out", others, 4, variance, moments)
 
 # %% [markdown]
 # ## 5. Add dimensions
 #
-# f = sum_i z_i^2 over L latents at mu = 0, std = 1. The score of one coordinate multiplies the cost of all
-# coordinates. The rest, that of the L - 1 others, has the mean L - 1 and the variance 2 (L - 1).
+# f = sum_i z_i^2 over L latents at mu = 0, std = 1. The score of one latent multiplies the cost of all
+# latents. The cost of the L - 1 others, "rest", has the mean L - 1 and the variance 2 (L - 1).
 #
 #     score function   E (eps^2 + rest)^2 eps^2 = E eps^6 + 2 E eps^4 E rest + E eps^2 E rest^2
 #                                               = 15 + 6 (L - 1) + (L - 1)^2 + 2 (L - 1) = (L + 2) (L + 4)
 #     best baseline    t = L + 2 leaves 2 L + 4
-#     pathwise         G = 2 z_i, variance 4: the slope depends on its own coordinate only
+#     pathwise         G = 2 z_i, variance 4: the slope depends on its own latent only
 # %%
 section("5. Add dimensions")
 guess("At L = 1 the variances are 15, 6 and 4. What are they at L = 100?")
@@ -244,49 +238,36 @@ for L in (1, 10, 100):
     plain, based = (estimators.score_function(f, zero, zero, many, t)[0] for t in (0.0, L + 2.0))
     grads = plain, based, estimators.pathwise(lambda z: 2 * z, zero, zero, many)[0]
     for (name, exact), grad in zip(growth.items(), grads, strict=True):
-        points[name, L] = grad[..., 0].var()  # of the first coordinate
+        points[name, L] = grad[..., 0].var()  # of the first latent
         error = quadratic_moments(1, 0, 0, 0, 1, name, dim=L).dmu.variance_error(m)
         beside(f"L = {L}, {name}", points[name, L], exact(L), 5 * error)
 say("10,608, 204 and 4: proportional to L^2, to L, and constant. Here the slide's word 'huge' is right.")
 
-figure, (left, right) = canvas(panels=2, height=3.3, width=8.4)
-t, L, levels = np.linspace(-1, 15, 100), np.geomspace(1, 100, 50), np.array([0.0, 5.0, 7.0, 9.0, 12.0])
-left.plot(t, score_variance(1, 4, 4 - t), color=RED, linestyle=STYLES[RED])
-left.plot(levels, [((f(z)[..., None] - level) * scores[0]).var() for level in levels], "o", color=RED)
-left.axhline(4, color=BLUE, linestyle=STYLES[BLUE])
-left.text(7, 30, "best: 38 at t = 7", color=RED, ha="center", va="top")
-left.text(15, 6, "pathwise: 4", color=BLUE, ha="right")
-left.set(xlabel="baseline t", ylabel="variance w.r.t. mu", ylim=(0, 110), title="One latent: a parabola in t")
-for (name, exact), colour, label in zip(
-    growth.items(), (RED, GREEN, BLUE), ("score function", "its best baseline", "pathwise"), strict=True
-):
-    right.loglog(L, exact(L), color=colour, linestyle=STYLES[colour])
-    right.loglog((1, 10, 100), [points[name, d] for d in (1, 10, 100)], "o", color=colour)
-    right.text(25, 0.6 * exact(25), label, color=colour, va="top")
-right.set(xlabel="latents L", title="L latents: as $L^2$, as $L$, constant", ylim=(1.5, 2e4))
-save(figure, "baselines_and_dimensions")
+levels = {t: ((f(z)[..., None] - t) * scores[0]).var() for t in (0, 5, 7, 9, 12)}
+figure = drawings.baselines_and_dimensions(lambda t: score_variance(1, 4, 4 - t), levels, growth, points)
+save(figure, "baselines_and_dimensions", dpi=200)
 
 # %% [markdown]
 # ## 6. Find where the rule fails
 #
-# "Reparameterization has the lower variance" is not a theorem. The variance w.r.t. mu depends on the size
-# of f for the score function, and on how much the slope of f varies for the pathwise gradient (100 z is
-# steep, and its pathwise variance is 0). cos(kz) has the size 1, and a slope that varies between -k and k.
+# "Reparameterization has the lower variance" is not a theorem. With respect to mu, the variance of the score
+# function depends on the size of f. The variance of the pathwise gradient depends on how much the slope of f
+# varies; for 100 z, which is steep, it is 0. cos(kz) has the size 1 and a slope that varies between -k and k.
 # At std = 1,
 #
-#     the gradient             g = -k sin(k mu) e^(-k^2 / 2);    c = e^(-2 k^2) cos(2 k mu) = E cos 2kz
-#     pathwise, mu             k^2/2 (1 - c) - g^2
-#     score function, mu       1/2 (1 + (1 - 4 k^2) c) - g^2
+#     the gradient             g = -k sin(k mu) e^(-k^2 / 2);    w = e^(-2 k^2) cos(2 k mu) = E cos 2kz
+#     pathwise, mu             k^2/2 (1 - w) - g^2
+#     score function, mu       1/2 (1 + (1 - 4 k^2) w) - g^2
 #
-# from sin^2, cos^2 = (1 -+ cos 2kz) / 2 and E eps^2 cos 2kz = (1 - 4 k^2) c.
+# from sin^2, cos^2 = (1 -+ cos 2kz) / 2 and E eps^2 cos 2kz = (1 - 4 k^2) w.
 # %%
 section("6. Find where the rule fails")
 
 
 def cos_variances(k, mu=1.0):
     """Variance w.r.t. mu of cos(kz) at std = 1: pathwise, score function."""
-    c, g = np.exp(-2 * k * k) * np.cos(2 * k * mu), -k * np.sin(k * mu) * np.exp(-k * k / 2)
-    return k * k / 2 * (1 - c) - g * g, 0.5 * (1 + c * (1 - 4 * k * k)) - g * g
+    w, g = np.exp(-2 * k * k) * np.cos(2 * k * mu), -k * np.sin(k * mu) * np.exp(-k * k / 2)
+    return k * k / 2 * (1 - w) - g * g, 0.5 * (1 + w * (1 - 4 * k * k)) - g * g
 
 
 low, high = 0.5, 2.0
@@ -296,9 +277,7 @@ for _ in range(60):  # bisect for the k where the two are equal
 number("at mu = std = 1 pathwise is worse above k", low)
 there = [cos_moments(low, 1, 1, name).dmu.variance for name in ("pathwise", "score-function")]
 beside("ratio of the two variances there, by quadrature", there[0] / there[1], 1, 1e-9)
-guess(
-    "At k = 3 the gradient w.r.t. mu is -0.0047. Which estimate has the larger variance, and by what factor?"
-)
+guess("At k = 3 the gradient w.r.t. mu is -0.0047. Which estimator has the larger variance, by what factor?")
 one, waves = np.ones((1, 1)), {}
 for k in (0.5, 1.0, 1.5, 2.0, 3.0):
     draws = rng.standard_normal((m, 1, 1))  # (S, B, L)
@@ -311,33 +290,22 @@ for i, name in enumerate(("pathwise", "score-function")):
     beside(f"cos(3z), {name}: gradient by quadrature", weights @ G, -3 * np.sin(3) * np.exp(-4.5), 1e-9)
     beside(f"cos(3z), {name}: variance by quadrature", weights @ G**2 - (weights @ G) ** 2, exact, 1e-9)
     compare(f"cos(3z), {name}", waves[3.0][i], weights @ G, exact, cos_moments(3, 1, 1, name).dmu)
-say("Pathwise, by a factor of nine: slopes between -3 and 3 average to 0.0047, while f is between -1 and 1.")
+say("Pathwise, by a factor of nine: slopes between -3 and 3 average to -0.0047, while f is between -1 and 1.")
 
-figure, axes = canvas(height=3.3, width=6.6)
-k = np.linspace(0.05, 3.2, 200)
-for i, colour, label, height in ((0, BLUE, "pathwise", 3.6), (1, RED, "score function", 0.9)):
-    axes.plot(k, cos_variances(k)[i], color=colour, linestyle=STYLES[colour])
-    axes.plot(list(waves), [grads[i].var() for grads in waves.values()], "o", color=colour)
-    axes.text(2.4, height, label, color=colour, ha="right")
-axes.axvline(low, color="black", linewidth=0.6)
-axes.text(low - 0.05, 4.4, f"k = {low:.4f}", ha="right")
-axes.set(xlabel="k", ylabel="variance of the gradient w.r.t. mu", ylim=(0, 5.2))
-axes.set_title(
-    "cos(kz) at mu = std = 1: pathwise is worse where the slope varies (dots: measured)", fontsize="medium"
-)
-save(figure, "crossing")
+measured = {k: [grads.var() for grads in pair] for k, pair in waves.items()}
+save(drawings.crossing(cos_variances, measured, low), "crossing", dpi=200)
 
 # %% [markdown]
 # It also fails on the VAE's own KL: f = log q(z) - log p(z). At std = 1 and mu = 0.5 this is mu z - mu^2 / 2,
-# which is small: A = 0, B = 0.5, C = 0.125. mu appears twice, in z and in log q. Automatic differentiation
-# follows both: log q(z) is -eps^2 / 2 and a constant and has the derivative 0, and -log p(z) has the slope z,
-# of variance 1. But d log q / dmu at fixed z is the score, which has mean 0 and can be left out. Then only z
+# which is small: a = 0, b = 0.5, c = 0.125. mu appears twice, in z and in log q. Automatic differentiation
+# follows both: log q(z) is -eps^2 / 2 and a constant, with derivative 0, and -log p(z) has the slope z, of
+# variance 1. But d log q / dmu at fixed z is the score, which has mean 0 and can be left out. Then only z
 # moves ("sticking the landing"), and the slope of f is mu at every z, of variance 0. (The closed form of
 # lesson 2 has no variance at all, and is what a VAE uses.)
 # %%
 half, zero = 0.5 * one, 0 * one
-guess("""The KL's gradient at mu = 0.5, std = 1, in three ways: score function, pathwise, pathwise with log
-q's mu fixed. Order them by their variance.""")
+guess("""Three estimates of the KL's gradient at mu = 0.5, std = 1: score function, pathwise, pathwise with
+the mu in log q fixed. Order them by their variance.""")
 
 
 def kl_cost(z):
@@ -353,8 +321,8 @@ moments = [kl_moments(0.5, 1, name).dmu for name in names]
 compare("KL, score function", kl_score, 0.5, score_variance(0, 0.5, 0.125), moments[0])
 compare("KL, pathwise", kl_path, 0.5, 1, moments[1])
 compare("KL, pathwise, log q's mu fixed", kl_fixed, 0.5, 0, moments[2])
-say("""The score function has half the variance of the usual pathwise gradient, and the pathwise gradient
-with log q's mu fixed has none. (That it has none holds at std = 1 only.)""")
+say("""The score function has half the variance of the usual pathwise gradient. With the mu in log q fixed,
+the pathwise gradient has none, but only at std = 1.""")
 
 # %% [markdown]
 # ## 7. Differentiate a step function
@@ -364,8 +332,8 @@ with log q's mu fixed has none. (That it has none holds at std = 1 only.)""")
 #
 #     d/dmu E f = phi(1)      d/dlogvar E f = -1/2 phi(1)      variance w.r.t. mu: Phi(1) - phi(1) - phi(1)^2
 #
-# f' is 0 wherever it exists. Reparameterization differentiates under the average, which requires a continuous
-# f.
+# f' is 0 wherever it exists. Reparameterization differentiates inside the average, and for that f must be
+# continuous.
 # %%
 section("7. Differentiate a step function")
 phi, Phi = math.exp(-0.5) / math.sqrt(2 * math.pi), 0.5 * (1 + math.erf(math.sqrt(0.5)))
@@ -377,21 +345,21 @@ number("step, pathwise, mu: mean", along.mean())
 beside("step, score function, mu: mean", jump.mean(), phi, 5 * error)
 beside("step, score function, mu: variance", jump.var(), n * error**2, 0.01)
 beside("step, score function, logvar: mean", jump_logvar.mean(), -phi / 2, 0.003)
-say("The pathwise estimate is 0 with variance 0: the smallest variance, and wrong. Check the mean first.")
+say("The pathwise estimate is 0 with variance 0: no variance is smaller, but its mean is wrong.")
 
 # %% [markdown]
-# So the slides need conditions. "It is impossible to use the Monte Carlo estimation" (Isachenko): it is
-# possible for the encoder, in two ways. "Huge variance" (also Isachenko): the score function's is huge
-# where f is large and latents are many, as in a VAE. There reparameterization is much better, and one
-# sample per image is usually enough. Where f jumps or oscillates, it is not better.
+# So the slides need conditions. "It is impossible to use the Monte-Carlo estimation" (Isachenko): it is
+# possible for the encoder, in two ways. "Huge variance" (also Isachenko): the variance of the score
+# function is huge where f is large and the latents are many, as in a VAE. There reparameterization is much
+# better, and one sample for each image is usually enough. Where f jumps or oscillates, it is not better.
 #
 # ## Try on your own
 #
-# * In section 3 set mu to 0, then to 10. Which variances grow, and how? (The score function's as mu^4,
-#   pathwise for logvar as mu^2, pathwise for mu not at all.)
-# * In section 4 include the own sample at S = 2 and at S = 16. What is the mean? (2 and 3.75.)
-# * In section 7 smooth the step, f(z) = 1 / (1 + exp(-z / w)), and let w fall from 1 to 0.01. How does the
-#   variance of the pathwise gradient change? (It grows as 1 / w. At w = 0 it is 0, and the mean is wrong.)
+# * In section 3 set mu to 0, then to 10. Which variances grow, and how? (Those of the score function as mu^4,
+#   that of pathwise for logvar as mu^2, that of pathwise for mu not at all.)
+# * In section 4 include the sample itself at S = 2 and at S = 16. What is the mean? (2 and 3.75.)
+# * In section 7 smooth the step, f(z) = 1 / (1 + exp(-z / h)), and reduce h from 1 to 0.01. How does the
+#   variance of the pathwise gradient change? (It grows as 1 / h. At h = 0 it is 0, and the mean is wrong.)
 # * `python -m lessons variance` measures all this for more costs, and with `--model runs/1` on a trained VAE.
 #
 # **Exercises** `python -m lessons start 10` (the sample and its backward), `python -m lessons start 11` (the

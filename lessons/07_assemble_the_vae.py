@@ -4,11 +4,10 @@
 # **You will** combine encoder, sampling, decoder and loss in one function that returns the loss and its ten
 # gradients; check it as a whole; test nine planted bugs with eight checks; and train on ten digits.
 #
-# **You will learn** how the derivative splits where mu and logvar are used twice; what a gradient check of
-# the whole model can find, and which other checks it needs; why the loss is summed over pixels and not
-# averaged.
+# **You will learn** how the derivative splits because mu and logvar are used twice; what a gradient check of
+# the whole model finds, and which other checks it needs; why the loss is a sum over pixels, not a mean.
 #
-# **You need** lessons 3 (the ELBO), 4 (layers), 5 (gradient checks), 6 (reparameterization); 40 minutes
+# **You need** lessons 3 (the ELBO), 4 (layers), 5 (gradient checks), 6 (reparameterization); 40 minutes.
 #
 # **New names** `VAE`, `load_mnist`, `bugs.CHECKS`, `bugs.RIGHT`, `bugs.examine`,
 # `bugs.statistics.check_bound`; used again: `ops`, `gradcheck`, `bugs`
@@ -21,14 +20,15 @@ import numpy as np
 import minivae as mv
 from lessons import bugs
 from lessons.bugs.statistics import check_bound, check_sampler
-from lessons.story import BLUE, GREEN, GREY, RED, STYLES, beside, canvas, guess, number, save, say, section
+from lessons.drawings import lesson07 as drawings
+from lessons.story import beside, guess, number, save, say, section
 from minivae import gradcheck, ops
 
 # %% [markdown]
 # ## 1. Write forward and backward in two columns
 #
-# One hidden layer with tanh on each side. Read the left column downwards and the right column upwards: each
-# line on the right is the backward pass of the line on its left, from lessons 4 and 6.
+# Encoder and decoder have one hidden layer each, with tanh. Read the left column downwards and the right
+# column upwards: each line on the right is the backward pass of the line on its left, from lessons 4 and 6.
 #
 #     forward                                      backward
 #     h      = tanh(x We + be)            (B, H)   dWe = x.T da,  dbe = sum_b da,  da = dh (1 - h^2)
@@ -43,7 +43,7 @@ from minivae import gradcheck, ops
 #     loss   = mean_b (nll + beta kl)              dnll = 1 / B,  dkl = beta / B
 #
 # mu and logvar are used twice on the left, in z and in kl, so each has two derivatives: (1) through z and (2)
-# directly through the kl. They add. The same holds for h, which both heads use. All else is used once.
+# through the kl. They add. In the same way h has two, from the two heads. Everything else is used once.
 
 
 # %%
@@ -75,8 +75,8 @@ def loss_and_grads(params, x, eps, beta=1.0):
 
 
 # %% [markdown]
-# The library's `VAE` has this dictionary in `params` and a method of the same name. Below all dimensions
-# differ (B = 4, D = 7, H = 5, L = 2), so that a forgotten transpose raises an error, and no bias is zero.
+# The library's `VAE` has this dictionary in `params` and a method of the same name. Below all sizes differ
+# (B = 4, D = 7, H = 5, L = 2), so that a forgotten transpose raises an error, and no bias is zero.
 # %%
 section("1. Write forward and backward in two columns")
 rng = np.random.default_rng(0)
@@ -85,17 +85,35 @@ params = bugs.away_from_zero(model, rng).params
 x, eps = (rng.random((4, 7)) < 0.5).astype(float), rng.standard_normal((4, 2))
 (loss, *_), grads = loss_and_grads(params, x, eps)
 terms, library_grads = model.loss_and_grads(x, eps)
-beside("the loss, from this page", loss, terms.loss, 1e-13, word="library")
+beside("the loss, from the function above", loss, terms.loss, 1e-13, word="library")
 difference = max(np.abs(grads[name] - library_grads[name]).max() for name in params)
 beside("largest difference of the gradients", difference, 0, 1e-14, word="expected")
 
 # %% [markdown]
 # ## 2. Separate the two paths
 #
-# dmu.b is the sum of dmu over the batch. At beta = 0 only path (1) is left. What beta = 1 adds is path (2),
-# which is known: the batch mean of mu, and of 1/2 (e^logvar - 1) for the log-variance.
+# "Fit good parameters theta and phi for the decoder", says a slide (UvA). phi are the encoder's. The nll at
+# a fixed z does not depend on phi at all: the encoder learns from the nll only because phi moves z. To
+# separate the two paths, look at dmu.b, the sum of dmu over the batch. At beta = 0 only path (1) is left.
+# What beta = 1 adds is path (2), which is known: the batch mean of mu, and of 1/2 (e^logvar - 1) for the
+# log-variance.
 # %%
 section("2. Separate the two paths")
+guess("Of the ten arrays of parameters, how many change the nll at a fixed z?")
+
+
+def nll_at(z, name, array):
+    """The nll at a fixed z (B, L), with one of the arrays of parameters replaced."""
+    new = params | {name: array}
+    k = np.tanh(z @ new["decoder1.W"] + new["decoder1.b"])  # (B, H)
+    return ops.bernoulli_nll(k @ new["output.W"] + new["output.b"], x).mean()
+
+
+z = ops.gaussian_sample(*model.encode(x), eps)  # (B, L)
+slopes = {key: gradcheck.complex_step(lambda w, key=key: nll_at(z, key, w), params[key]) for key in params}
+moving = [name for name, slope in slopes.items() if np.abs(slope).max() > 0]
+beside("arrays that change the nll at a fixed z", len(moving), 4, 0, word="expected")
+say(f"{', '.join(moving)}: the decoder's. Now mu's bias, which is one of the encoder's:")
 through_z = loss_and_grads(params, x, eps, beta=0.0)[1]
 mu, logvar = model.encode(x)  # (B, L)
 number("dmu.b[0] through z", through_z["mu.b"][0], "nats per unit")
@@ -107,15 +125,15 @@ silent = params | {name: 0 * params[name] for name in ("decoder1.W", "decoder1.b
 (_, nll, _), closed = loss_and_grads(silent, x, eps)
 beside("nll of the zero decoder", nll, 7 * np.log(2), 1e-13)
 beside("dmu.b[0] with the zero decoder", closed["mu.b"][0], mu[:, 0].mean(), 1e-14)
-say("""Each of the 7 pixels costs ln 2, like a coin toss. No derivative comes back through z, and the kl
-alone moves mu to 0 and the variance to 1. Without a signal from the reconstruction, the posterior collapses
-to the prior.""")
+say("""Each of the 7 pixels costs ln 2, like a coin toss. Path (1) is 0, and only the kl acts: it moves mu to
+0 and the variance to 1. Without a signal from the reconstruction, the posterior collapses to the prior.""")
 
 # %% [markdown]
 # ## 3. Check the whole gradient
 #
-# The complex step Im loss(p + ih) / h is exact to rounding. eps is fixed, so the loss is a function of the
-# parameters alone. With new noise at every call there would be no function to differentiate.
+# Im loss(w + ih) / h, the complex step for a parameter w, is exact to rounding. eps is fixed, so the loss
+# is a function of the parameters alone. With new noise at every call there would be no function to
+# differentiate.
 # %%
 section("3. Check the whole gradient")
 
@@ -127,15 +145,15 @@ def worst_error(name):
 
 
 beside("worst relative error of the ten gradients", max(map(worst_error, params)), 0, 1e-13, word="expected")
-guess("Leave out the kl's part of dmu, one of two terms in one line. How many of the ten arrays are wrong?")
+guess("Leave out the kl's part of dmu, a single term. How many of the ten gradients are wrong?")
 forgetful = bugs.GALLERY["dmu-without-kl"].model(data_dim=7)
 forgetful.params.update(params)
 wrong = forgetful.loss_and_grads(x, eps)[1]
 count = sum(np.abs(wrong[name] - grads[name]).max() > 1e-10 for name in params)
-beside("wrong arrays", count, 4, 0)
-say("""mu.W, mu.b, and before them encoder1.W and encoder1.b: everything that gets its derivative through
-mu. The errors of the parameters do not show where the bug is. A check of every node does:""")
-say(gradcheck.check_model(forgetful, x, eps).headline)
+beside("wrong gradients", count, 4, 0, word="expected")
+say("""mu.W, mu.b, and also encoder1.W and encoder1.b, whose derivatives pass through mu. The errors of the
+parameters do not show where the bug is. A check of every node does:""")
+say(gradcheck.check_model(forgetful, x, eps).headline + ".")
 
 # %% [markdown]
 # ## 4. Compare the loss with log p(x)
@@ -145,7 +163,7 @@ say(gradcheck.check_model(forgetful, x, eps).headline)
 #
 #     log p(x) = -E_eps[loss] + KL( q(z|x) || p(z|x) )
 #
-# With one latent every integral is a sum: over Gauss-Hermite nodes for eps, over a grid for z.
+# With one latent each integral is a sum: over Gauss-Hermite nodes for eps, over a grid for z.
 # %%
 section("4. Compare the loss with log p(x)")
 narrow = mv.VAE(data_dim=7, latent_dim=1, hidden=(5,), activation="tanh", backend="numpy", dtype=np.float64)
@@ -164,26 +182,26 @@ log_q = -0.5 * (np.log(2 * np.pi) + logvar + (z - mu) ** 2 * np.exp(-logvar))
 gap = (np.exp(log_q) * (log_q - (log_joint - log_p))).sum() * step
 beside("ELBO + KL(q || posterior)", elbo + gap, log_p, 1e-10, word="log p(x)")
 number("the gap: KL(q || posterior)", gap, "nats")
-say("""Lecture notes write -log p(x) = L_rec + L_KLD, with an equals sign (Marchioro 2023, equation 10). The
-right side is larger by the gap. check_bound tests this identity for any model, here for all four x, and
-prints the means:""")
-say(check_bound(narrow, x).sentence)
+say("""Lecture notes write -log p(x) = L_rec + L_KLD (Marchioro, equation 10). But the right side is larger
+by the gap. check_bound tests the identity above for any model, here for all four x, and prints the means:""")
+say(check_bound(narrow, x).sentence + ".")
 
 # %% [markdown]
 # ## 5. Test nine bugs with eight checks
 #
-# Nine bugs, each planted in a working VAE. Some are from public code and questions about it, the others are
-# mistakes that are common in exercises. The checks: *gradient*: the complex step; *sampler*: mean and
-# variance of z; *kl*: compared with draws of log q - log p; *scaling*: twice the pixels, latents or batch;
-# *logits*: at +-40 and +-1000; *shapes*: one number for each example; *bound*: section 4; *loss falls*: is
-# the loss lower after 150 training steps on toy images?
+# Nine bugs, each planted in a working VAE. Four are from public code or from questions about it, four are
+# typical mistakes in exercises without a public source, and one, the clipped probability, is a habit
+# without a single source. (`python -m lessons bugs --list-bugs` prints each story.) The checks: *gradient*:
+# the complex step; *sampler*: mean and variance of z; *kl*: compared with draws of log q - log p;
+# *scaling*: twice the pixels, latents or batch; *logits*: at +-40 and +-1000; *shapes*: one number for each
+# example; *bound*: section 4; *loss falls*: is the loss lower after 150 training steps on toy images?
 # %%
 section("5. Test nine bugs with eight checks")
 NINE = [
     *("std-is-exp-logvar", "kl-without-half", "nll-averaged-over-pixels", "loss-summed-over-batch"),
     *("kl-keeps-axis", "probability-clipped", "dlogvar-without-half", "dmu-without-kl", "db-averaged"),
 ]
-guess("How many of the nine does a gradient check find? How many are found because the loss does not fall?")
+guess("How many of the nine does the gradient check find, and in how many does the loss not fall?")
 checks = [check for check in bugs.CHECKS if check != "first step"]  # that one tests the optimizer
 findings = {name: bugs.examine(bugs.GALLERY[name]) for name in NINE}
 caught = np.array([[findings[name][check][0] for check in checks] for name in NINE])  # (9, 8)
@@ -199,63 +217,50 @@ right_code = bugs.examine(bugs.RIGHT)
 beside("alarms on the right code", sum(said for said, _ in right_code.values()), 0, 0, word="expected")
 enough = next(k for k in range(1, 9) if any(caught[:, c].any(1).all() for c in combinations(range(8), k)))
 number("checks needed to find all nine, at least", enough)
-say("""gradient, scaling and logits are needed: each finds a bug that no other check finds. Then either kl
-with sampler or bound, or bound with shapes.""")
-say("""In six of the nine the derivative is right and the function is wrong. And training hides bugs: the
-loss rises only with dmu-without-kl. Adam even divides out the factor of db-averaged. "The loss falls"
-reports for that bug, and for the right code:""")
+say("""gradient, scaling and logits are necessary: each finds a bug that no other check finds. Two more must
+be kl with sampler, kl with bound, or bound with shapes.""")
+say("""In six of the nine bugs the derivative is right and the function is wrong. And training hides bugs: in
+these 150 steps on toy images the loss rises only for dmu-without-kl. Adam divides by the size of a gradient,
+so it even removes the factor of db-averaged. "loss falls" reports for that bug, and for the right code:""")
 say(f"{findings['db-averaged']['loss falls'][1]}; {right_code['loss falls'][1]}.")
 
-figure, axes = canvas(height=3.9, width=8.2)
-centred = {"ha": "center", "va": "center", "fontsize": 9}
-for (row, column), hit in np.ndenumerate(caught):
-    box = {"boxstyle": "round,pad=0.3", "fc": BLUE, "ec": BLUE} if hit else None
-    word, colour = ("caught", "white") if hit else ("·", GREY)
-    axes.text(column, row, word, color=colour, bbox=box, **centred)
-for column, total in enumerate(caught.sum(axis=0)):
-    axes.text(column, 9, f"{total} of 9", weight="bold", **centred)
-axes.axhline(8.5, color=GREY, linewidth=0.8)
-axes.set(xlim=(-0.6, 7.6), ylim=(9.5, -0.5), title="A gradient check finds three bugs of nine")
-axes.set_yticks(range(10), [*NINE, "caught"], fontsize=9)
-axes.set_xticks(range(8), checks, fontsize=9)
-axes.tick_params(length=0)
-axes.spines[:].set_visible(False)
-save(figure, "nine_bugs", dpi=90)
+save(drawings.nine_bugs(caught, NINE, checks), "nine_bugs", dpi=200)
 
 # %% [markdown]
 # ## 6. Resolve two ambiguities of the slides
 #
-# Some lectures write N(mu, sigma) (UvA, Bonvicini), one N(mu, sigma^2) (Marchioro), and two use both (Brown,
-# Isachenko), for the same density. In code that is exp(logvar) or exp(logvar / 2). Three (Marchioro, Brown,
-# Bonvicini) write the loss as |x - x^|^2 + KL. But
+# For the same density some lectures write N(mu, sigma) (UvA, Bonvicini), one writes N(mu, sigma^2)
+# (Marchioro), and two use both (Brown, Isachenko). In code this is the choice between exp(logvar) and
+# exp(logvar / 2). And three write the loss as |x - x^|^2 + KL (Marchioro, Brown, Bonvicini). But
 #
 #     -log N(x; x^, s^2) = |x - x^|^2 / (2 s^2) + D/2 log(2 pi s^2)
 #
-# so the plain squared error is, up to a constant, -log of the density of variance s^2 = 1/2. Unit variance
-# has *half* the squared error.
+# so the squared error is, up to a constant, the nll for the variance s^2 = 1/2. Unit variance has *half* the
+# squared error.
 # %%
 section("6. Resolve two ambiguities of the slides")
 n = 100_000
 z = ops.gaussian_sample(np.zeros((n, 1)), np.full((n, 1), 1.5), rng.standard_normal((n, 1)))  # (n, 1)
 within = 4 * np.exp(0.75) / np.sqrt(2 * n)  # 4 standard errors of a standard deviation
 beside("standard deviation of z at logvar = 1.5", z.std(), np.exp(0.75), within)
-say("A sampler that reads N(mu, sigma) as exp(logvar) for sigma fails check_sampler:")
+say("A sampler that uses exp(logvar) as sigma fails check_sampler:")
 say(check_sampler(bugs.GALLERY["std-is-exp-logvar"].ops().gaussian_sample, rng).sentence)
 target, mean = rng.standard_normal((1, 7)), rng.standard_normal((1, 7))
 squared = ((target - mean) ** 2).sum()
 half, unit = (ops.gaussian_nll(mean, np.log(variance), target).item() for variance in (0.5, 1.0))
 beside("squared error + D/2 log(pi): variance 1/2", squared + 3.5 * np.log(np.pi), half, 1e-12)
 beside("half of it + D/2 log(2 pi): variance 1", 0.5 * squared + 3.5 * np.log(2 * np.pi), unit, 1e-12)
-say("""In the loss |x - x^|^2 + lambda KL (Brown), up to constants, lambda = 1 gives the negative ELBO of
-variance 1/2, and lambda = 2 twice that of variance 1. If the squared error is used for unit variance,
-check_bound reports:""")
+say("""The loss |x - x^|^2 + lambda KL (Brown) is, up to a constant, the negative ELBO for variance 1/2 if
+lambda = 1, and twice the negative ELBO for variance 1 if lambda = 2. If the plain squared error is used for
+unit variance, check_bound reports:""")
 say(bugs.examine(bugs.GALLERY["squared-error-without-half"])["bound"][1] + ".")
 
 # %% [markdown]
 # ## 7. Take ten steps
 #
-# Ten real digits, one of each class, black or white; 784-30-2; plain gradient descent, p = p - lr dp, with
-# new noise in each step. The decoder starts near 784 coin tosses, which cost 784 ln 2 = 543.4.
+# Ten real digits, one of each class, in black and white; 784-30-2; plain gradient descent, w = w - lr dw for
+# every parameter w, with new noise in each step. At the start the decoder predicts about 1/2 for every pixel,
+# which costs 784 ln 2 = 543.4.
 # %%
 section("7. Take ten steps")
 mnist = mv.load_mnist()
@@ -266,7 +271,7 @@ params = model.params
 
 
 def descend(steps, lr, beta=1.0):
-    """`steps` of gradient descent on `params` -> (steps, 3): loss, nll, kl before each."""
+    """Gradient descent on `params` -> (steps, 3): loss, nll, kl before each step."""
     course = []
     for _ in range(steps):
         terms, grads = loss_and_grads(params, digits, rng.standard_normal((10, 2)), beta)
@@ -287,13 +292,15 @@ after_ten = model.reconstruct(digits)
 # %% [markdown]
 # ## 8. Find what the loss can reach, and whether to sum or average
 #
-# Two lower limits are known beforehand. A decoder that ignores z can do no better than predict each pixel's
-# mean m_d over the ten images, which costs sum_d H(m_d) with H(m) = -m log m - (1 - m) log(1 - m). And no
-# model gets below ln 10: the probabilities of ten different images add up to at most 1, so the mean of
-# -log p(x) is at least ln 10, and the loss, an upper bound, is higher still. A loss below ln 10 is a bug.
+# Two lower limits are known beforehand. The best decoder that ignores z predicts each pixel's mean m_d over
+# the ten images, which costs sum_d H(m_d) with H(m) = -m log m - (1 - m) log(1 - m). And no model gets
+# below ln 10: the probabilities of ten different images add up to at most 1, so the mean of -log p(x) is at
+# least ln 10, and the loss, an upper bound, is higher still. A loss below ln 10 is a bug.
 #
-# If only the nll is averaged over the pixels, the loss is nll / 784 + kl = (nll + 784 kl) / 784. That is a KL
-# with a weight of 784, and another learning rate.
+# The mean squared error instead of the sum "just changes by a multiplicative constant", and constants "can be
+# neglected in the loss", say lecture notes (Marchioro). This holds for a factor of the whole loss and for an
+# added constant. But a mean over pixels divides only the nll: nll / 784 + kl = (nll + 784 kl) / 784. So it
+# gives the kl the weight beta = 784, whatever the likelihood, and also divides the learning rate by 784.
 # %%
 section("8. Find what the loss can reach, and whether to sum or average")
 m = digits.mean(axis=0)  # (784,)
@@ -310,10 +317,11 @@ number("kl after 3000 steps", kl, "nats per image")
 number("loss / 784, nats per pixel", loss / 784)
 number("its lower limit: ln 10 / 784", np.log(10) / 784)
 number("nll / 784 + kl", nll / 784 + kl)
-say("""The latents are used: the loss is below the first limit, and above the second. The whole loss divided
-by 784 is the same bound in nats per pixel, with the same limits divided by 784. nll / 784 + kl is not a
+say("""The loss is below the first limit, so the latents are used, and above the second. The whole loss
+divided by 784 is the same bound in nats per pixel, with the limits divided by 784. nll / 784 + kl is not a
 bound on -log p(x) in either unit: nearly all of it is kl.""")
-guess("From here on the nll is averaged over the 784 pixels and the kl is not. What happens to the kl?")
+guess("""From here on the nll is averaged over the 784 pixels and the kl is not. What happens to the kl of
+6.1 nats?""")
 collapsed = descend(1000, 3e-5, beta=784.0)
 forgotten = model.reconstruct(digits)
 _, nll, kl = collapsed[-100:].mean(axis=0)
@@ -323,40 +331,26 @@ mu, logvar = model.encode(digits)
 beside("smallest standard deviation of q(z|x)", np.exp(logvar / 2).min(), 1, 0.05, word="prior")
 beside("largest standard deviation of q(z|x)", np.exp(logvar / 2).max(), 1, 0.05, word="prior")
 number("largest |mu|", np.abs(mu).max())
-say("""The posterior has collapsed to the prior: every image has nearly the same q(z|x), and a draw of z
-says almost nothing about it. The nll is even above the first limit, because the decoder still depends on z,
-which is noise now; it unlearns that slowly. So sum over pixels and latents, and average over the batch.""")
+say("""The posterior has collapsed to the prior: every image has nearly the same q(z|x), so z carries almost
+no information about the image. The nll is even above the first limit: the decoder still depends on z, which
+is only noise now, and it learns to ignore z slowly. So sum over pixels and latents, and average over the
+batch.""")
 
-figure, (left, right) = canvas(2, height=3.4)
-course = np.vstack([good, collapsed])
-average = [np.convolve(course[:, i], np.ones(50) / 50, "valid") for i in (1, 2)]
-for values, colour, name, where in zip(average, (BLUE, RED), ("nll", "kl"), (60, 9), strict=True):
-    left.plot(np.arange(len(values)) + 50, values, color=colour, linestyle=STYLES[colour])
-    left.text(300, where, name, color=colour, fontsize=9)
-left.axhline(mean_floor, color=GREEN, linestyle=STYLES[GREEN], linewidth=1)
-left.text(100, 1.4 * mean_floor, "limit of a decoder that ignores z", color=GREEN, fontsize=8)
-left.axvline(3000, color=GREY, linewidth=0.8)
-left.text(1500, 0.03, "sum over pixels", fontsize=8, ha="center")
-left.text(3560, 0.03, "mean over\npixels", fontsize=8, ha="center")
-left.set(xlabel="step", ylabel="nats per image", yscale="log", ylim=(0.003, 1000),
-         title="Averaging over pixels empties the latents")  # fmt: skip
-rows = [np.hstack(images.reshape(10, 28, 28)) for images in (digits, after_ten, learned, forgotten)]
-right.imshow(np.vstack(rows).round(1), cmap="gray_r", vmin=0, vmax=1)
-names = ["ten digits", "10 steps", "3000 steps", "then mean\nover pixels"]
-right.set(xticks=[], title="The decoder's mean at z = mu")
-right.set_yticks(14 + 28 * np.arange(4), names, fontsize=9)
-right.tick_params(length=0)
-right.spines[:].set_visible(False)
-save(figure, "ten_digits", dpi=80)
+names = "ten digits", "10 steps", "3000 steps", "then mean\nover pixels"
+rows = dict(zip(names, (digits, after_ten, learned, forgotten), strict=True))
+figure = drawings.ten_digits(np.vstack([good, collapsed])[:, 1:], len(good), mean_floor, rows)
+save(figure, "ten_digits", dpi=200)
 
 # %% [markdown]
 # ## Try on your own
 #
-# - In `loss_and_grads` remove the `0.5` in path (1) of dlogvar. Section 1 stops at once; ten steps would not.
-# - Use zeros for the noise in `descend`: an autoencoder with a penalty. After 3000 steps its loss is near 68
-#   instead of 77, and near 117 with the noise back: what was minimized was not a bound.
+# - In `loss_and_grads` remove the `0.5` in path (1) of dlogvar. Section 1 stops at once with an error; the
+#   ten steps of section 7 alone would not show it.
+# - Use zeros for the noise in `descend`: this trains an autoencoder with a penalty. After 3000 steps its
+#   loss is near 68 instead of 77, but near 117 as soon as the noise is back: what it minimized was not a
+#   bound.
 # - Use lr = 0.05 in the ten steps. The loss jumps, here to infinity, with other noise to several thousand:
-#   one step length is too long for some parameters. The optimizers of lesson 8 adapt it.
+#   the same step is too long for some parameters. The optimizers of lesson 8 adapt it.
 #
 # **Exercise** `python -m lessons start 15`: write `loss_and_grads` with nothing but the pairs of `ops`.
 #

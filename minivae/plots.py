@@ -13,13 +13,15 @@ import matplotlib.style
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle
 
 from . import arguments, evaluation
 from .data import minibatch, most_square, unscale
+from .distributions.priors import StandardNormal
 
-# ten colours that differ in print and for colour-blind readers, after Paul Tol's schemes
-DIGITS = ["#332288", "#117733", "#44aa99", "#88ccee", "#ddcc77", "#cc6677", "#aa4499", "#882255"]
-DIGITS += ["#888888", "#000000"]
+# ten colours that differ in print and for colour-blind readers, after Paul Tol's schemes, none of them pale
+DIGITS = ["#332288", "#117733", "#2bb5a0", "#1e90ff", "#bb9900", "#dd4455", "#aa4499", "#882255"]
+DIGITS += ["#777777", "#000000"]
 MANY = 64  # more different numbers than this are a colour scale; more different texts share one colour
 
 plain = matplotlib.style.context("default")  # a decorator: draw with matplotlib's own settings
@@ -45,7 +47,8 @@ def of_run(run, rng):
     if model.latent_dim == 2:
         mu = evaluation.latent_means(model, x_test, pixels, rng, condition)
         known = y_test if y_train is None or y_test is None else np.concatenate([y_train, y_test])
-        yield "latent_map.png", latent_map(mu, y_test, known)
+        circles = (1, 2) if isinstance(getattr(model, "prior", None), StandardNormal) else ()
+        yield "latent_map.png", latent_map(mu, y_test, known, circles)
     if model.latent_dim == 2 and condition is None:
         yield "manifold.png", manifold(unscale(model.mean(prior_grid(20)), *scaling), shape)
 
@@ -111,12 +114,13 @@ def manifold(means, image_shape=None, title="the decoder's mean over the latent 
 
 
 @plain
-def latent_map(mu, labels=None, known=None, title="mu of the test images"):
+def latent_map(mu, labels=None, known=None, circles=(), title="mu of the test images"):
     """mu (N, 2) of every image in the latent plane, coloured by its label, grey if that is NaN.
 
     Labels are classes, each with its name, or numbers on a colour scale: fractions, more than 64 numbers, or
     more than 10 that rarely occur twice. Class k has the k-th colour; a class that is not a number has the
     colour of its place among `known`, the sorted labels of the whole data set (default: `labels`).
+    circles: their radii; 1 and 2 show 1 and 2 standard deviations of the prior N(0, I).
     """
     mu = arguments.cast("mu", mu, np.float64)
     arguments.shape("mu", mu, (*mu.shape[:1], 2))
@@ -138,10 +142,38 @@ def latent_map(mu, labels=None, known=None, title="mu of the test images"):
         drawn[:] = False
     if not drawn.all():
         axes.plot(*mu[~drawn].T, ".", markersize=size, color="#bbbbbb")
+    draw_circles(axes, circles)
     axes.set(xlabel="$\\mu_1$", ylabel="$\\mu_2$", title=title)
     axes.set_aspect("equal", adjustable="datalim")
     axes.grid(alpha=0.2)
     return axes.figure
+
+
+def draw_circles(axes, radii):
+    """Circles around 0 with their radii, standard deviations of N(0, I), written far from other texts."""
+    turns = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    taken = np.reshape([text.get_position() for text in axes.texts], (-1, 2))
+    for radius in radii:
+        axes.add_patch(Circle((0, 0), radius, fill=False, color="black", linestyle="--"))
+        places = radius * np.stack([np.cos(turns), np.sin(turns)], axis=1)  # (24, 2)
+        free = np.linalg.norm(places[:, None] - taken, axis=-1).min(axis=1, initial=np.inf)  # (24,)
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        axes.text(*places[free.argmax()], f"{radius:g} std", ha="center", va="center", bbox=box)
+
+
+def apart(places, distance):
+    """Points (n, 2), moved until no two are closer than `distance`, so that labels there hide no other."""
+    turns = np.arange(len(places))
+    places = places + 1e-3 * distance * np.stack([np.cos(turns), np.sin(turns)], axis=1)  # none are equal
+    for _ in range(200):
+        away = places[:, None] - places  # (n, n, 2)
+        gaps = np.linalg.norm(away, axis=-1)  # (n, n)
+        np.fill_diagonal(gaps, np.inf)
+        if gaps.min(initial=np.inf) >= distance:
+            break
+        push = 0.5 * (1.05 * distance - gaps).clip(0) / gaps  # (n, n)
+        places = places + (push[..., None] * away).sum(axis=1)
+    return places
 
 
 @plain
@@ -246,16 +278,20 @@ def _text_or_numbers(labels):
 
 
 def _draw_classes(axes, mu, labels, kinds, size):
+    classes = []  # name, colour, middle of its points
     for i, kind in enumerate(kinds):
         name = kind if kind.dtype.kind == "U" else f"{kind:.16g}"
         k = int(name) if name.isdecimal() else i
         hue = colorsys.hls_to_rgb(0.618 * k % 1, (0.3, 0.4, 0.5)[k % 3], 0.8)  # the golden ratio spreads them
         points, colour = mu[labels == kind], DIGITS[k] if k < len(DIGITS) else hue
-        if not len(points):
-            continue
-        axes.plot(*points.T, ".", markersize=size, alpha=0.5, color=colour, label=name)
-        if len(kinds) > 1:
-            style = "circle,pad=0.15" if len(name) < 3 else "round,pad=0.15"
-            box = {"boxstyle": style, "facecolor": "white", "edgecolor": colour}
-            place = {"ha": "center", "va": "center", "color": colour, "parse_math": False}
-            axes.text(*np.median(points, axis=0), name[:20], bbox=box, **place)
+        if len(points):
+            axes.plot(*points.T, ".", markersize=size, alpha=0.5, color=colour, label=name)
+            classes.append((name, colour, np.median(points, axis=0)))
+    if len(kinds) < 2 or not classes:
+        return
+    middles = apart(np.array([middle for *_, middle in classes]), 0.05 * np.ptp(mu, axis=0).max())
+    for (name, colour, _), middle in zip(classes, middles, strict=True):
+        style = "circle,pad=0.15" if len(name) < 3 else "round,pad=0.15"
+        box = {"boxstyle": style, "facecolor": "white", "edgecolor": colour}
+        place = {"ha": "center", "va": "center", "color": colour, "weight": "bold", "parse_math": False}
+        axes.text(*middle, name[:20], bbox=box, **place)

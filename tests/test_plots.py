@@ -34,7 +34,7 @@ def test_tile_puts_every_image_in_its_place():
         lambda rng: plots.image_grid(np.ones((1, 1)), (1,), like=np.ones((3, 1))),
         lambda rng: plots.image_grid(rng.random((5, 48)), (4, 4, 3)),
         lambda rng: plots.latent_map(rng.standard_normal((200, 2)), np.arange(200) % 12),
-        lambda rng: plots.latent_map(rng.standard_normal((20, 2))),
+        lambda rng: plots.latent_map(rng.standard_normal((20, 2)), circles=(1, 2)),
         lambda rng: plots.latent_map(rng.standard_normal((99, 2)), np.array(["$x$", "$", "$\\frac$"] * 33)),
         lambda rng: plots.latent_map(rng.standard_normal((99, 2)), rng.standard_normal(99)),
         lambda rng: plots.latent_map(rng.standard_normal((99, 2)), np.full(99, 0.5)),
@@ -122,6 +122,7 @@ def test_the_pictures_of_a_run(digits, monkeypatch, latent):
     if latent == 2:
         np.testing.assert_array_equal(seen["latent_map"][0], run.model.encode(digits.x_test / 255)[0])
         np.testing.assert_array_equal(seen["latent_map"][1], digits.y_test)
+        assert seen["latent_map"][3] == (1, 2), "the circles of the prior N(0, I)"
         np.testing.assert_array_equal(seen["manifold"][0], run.model.mean(plots.prior_grid(20)))
 
 
@@ -189,6 +190,21 @@ def test_latent_map_groups_by_label():
     axes = plots.latent_map(mu, labels).axes[0]
     assert [line.get_xdata().tolist() for line in axes.lines] == [[0, 2], [1]]
     assert [text.get_text() for text in axes.texts] == ["3", "5"]
+
+
+def test_no_label_hides_another_and_no_other_prior_has_circles(digits):
+    """Labels of the same median are moved apart, others hardly; a circle has the radius that it says."""
+    mu = np.array([[0, 0], [0, 0], [9, 9], [0, 0.0]])
+    axes = plots.latent_map(mu, np.arange(4), circles=(1, 2)).axes[0]
+    places = np.array([text.get_position() for text in axes.texts[:4]])
+    gaps = np.linalg.norm(places[:, None] - places, axis=-1)[np.triu_indices(4, 1)]
+    assert gaps.min() >= 0.05 * 9
+    np.testing.assert_allclose(places, mu, atol=0.06 * 9)
+    np.testing.assert_allclose(places[2], mu[2], atol=1e-3)
+    assert [patch.radius for patch in axes.patches] == [1, 2]
+    assert [text.get_text() for text in axes.texts[4:]] == ["1 std", "2 std"]
+    run = Run(Config(latent=2, hidden=(20,), prior="laplace", pixels="grey"), digits)
+    assert not dict(plots.of_run(run, np.random.default_rng(0)))["latent_map.png"].axes[0].patches
 
 
 def colours(*args):
