@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 import minivae as mv
-from minivae import bridges, models
-from minivae.models import em
+from minivae import bridges, evaluation, models
 
 
 def parabola(z):
@@ -58,7 +57,7 @@ def test_without_a_gap_the_maximizers_agree(rng):
     """m(z) = w z: the posterior is Gaussian, and w^2 + variance is the mean of x^2."""
     x = 1.5 * rng.standard_normal(200) + 0.5 * rng.standard_normal(200)
     want = math.sqrt((x**2).mean() - 0.25)
-    assert bridges.maximizers(lambda z: z, 0.25, x) == pytest.approx((want, want), abs=1e-3)
+    assert bridges.maximizers(lambda z: z, 0.25, x) == pytest.approx((want, want), abs=5e-3)
     with pytest.raises(ValueError, match="q must be one of posterior, gaussian"):
         bridges.OneLatent(parabola, 0.25, q="laplace")
 
@@ -97,6 +96,8 @@ def test_the_live_latents_of_ten_spectra():
     No eigenvalue is within a factor of 1.5 of 1; a live latent then has at least 0.2 nats. More latents than
     live ones, so that the others must collapse.
     """
+    axis = 2 * np.eye(4)  # the nll is quadratic in eps: these 8 points have its mean under N(0, I) exactly
+    eps = np.repeat(np.concatenate([axis, -axis])[:, None], 100, axis=1)  # (8, 100, 4)
     for seed in range(10):
         rng = np.random.default_rng(seed)
         values = np.exp(rng.uniform(0.4, 2.3, 5) * rng.choice([-1, 1], 5))
@@ -105,17 +106,15 @@ def test_the_live_latents_of_ten_spectra():
         x = x @ np.linalg.qr(rng.standard_normal((5, 5)))[0]
         ppca = models.PPCA(4).fit(x)
         vae = mv.VAE(5, 4, (), likelihood="gaussian", backend="numpy", dtype=np.float64, seed=seed)
-        adam = mv.Adam(lr=0.03, backend="numpy")
-        for step in range(2500):
-            adam.lr = 0.03 * (1 - step / 2500)
-            adam.step(vae.params, vae.loss_and_grads(x, rng.standard_normal((8, 100, 4)))[1])
-        mu, logvar = vae.encode(x)
-        kl = 0.5 * (mu**2 + np.exp(logvar) - 1 - logvar).mean(axis=0)  # (4,)
+        adam = mv.Adam(beta2=0.99, backend="numpy")
+        for step in range(1000):
+            adam.lr = 0.1 * min(1, 2 - step / 500)
+            terms, grads = vae.loss_and_grads(x, eps)
+            adam.step(vae.params, grads)
         live = ppca.live(1.0)
-        assert (kl > 0.05).sum() == len(live), (seed, kl, values)
-        assert kl.sum() == pytest.approx(0.5 * np.log(live).sum(), abs=0.05)
-        eps = np.concatenate([e := rng.standard_normal((2000, 100, 4)), -e])
+        assert (evaluation.kl_per_latent(vae, x) > 0.05).sum() == len(live), (seed, values)
+        assert terms.kl == pytest.approx(0.5 * np.log(live).sum(), abs=5e-3)
         best = ppca.eigenvalues.copy()  # the model's covariance is that of the data where it is above 1
         covered = np.isin(best, live)
         best = -0.5 * (np.where(covered, np.log(best) + 1, best) + math.log(2 * math.pi)).sum()
-        assert em.elbo(vae, x, (mu, logvar), eps).mean() == pytest.approx(best, abs=0.02)
+        assert -terms.loss == pytest.approx(best, abs=5e-3)

@@ -280,7 +280,7 @@ def random_model(seed, backends=("numpy",)):
     [
         (range(4), ("numba",)),
         (range(10, 66), ("numpy",)),
-        pytest.param(range(100, 220), ("numpy",), marks=pytest.mark.slow),
+        pytest.param(range(100, 160), ("numpy",), marks=pytest.mark.slow),
     ],
 )
 def test_no_false_alarm_in_random_models(seeds, backends):
