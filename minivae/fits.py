@@ -63,10 +63,14 @@ def make(settings):
 
 def read_data(settings, path=None):
     """The training and the test rows of a fit as floats (N, D); the Dataset they come from."""
-    given = settings["image_shape"], settings["scaling"]
-    stored = data.load_dataset(path or settings["data"], given[0] and tuple(given[0]), given[1])
+    shape, rng = settings["image_shape"], np.random.default_rng(settings["seed"])
     support = (0, 1) if settings["family"] == "bernoulli" else (-math.inf, math.inf)
-    stored, rng = data.prepare(stored, settings["pixels"], support), np.random.default_rng(settings["seed"])
+    try:
+        stored = data.load_dataset(path or settings["data"], shape and tuple(shape), settings["scaling"])
+        stored = data.prepare(stored, settings["pixels"], support)
+    except ValueError as error:  # its advice is that of `train`
+        family = "--family diagonal" if settings["kind"] == "mixture" else ""
+        raise ValueError(" ".join(str(error).replace("--likelihood gaussian", family).split())) from None
     rows = [data.minibatch(x, settings["pixels"], rng, np.float64) for x in (stored.x_train, stored.x_test)]
     return *rows, stored
 

@@ -276,3 +276,12 @@ def test_fit_sample_evaluate(words, rng, tmp_path, capsys, monkeypatch):
     assert cli.main(["fit", *words, "--data", "x.npy", "--out", "run"]) == 2
     assert cli.main(["fit", *words, "--data", "x.npy", "--components", "0"]) == 2
     assert "already exists" in capsys.readouterr().err
+
+
+def test_the_advice_is_an_option_of_fit(rng, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("x.npy", blobs(rng))
+    assert cli.main(["fit", "mixture", "--family", "bernoulli", "--data", "x.npy"]) == 2
+    said = capsys.readouterr().err
+    assert "--standardize --family diagonal" in said
+    assert "--likelihood" not in said
