@@ -2,10 +2,10 @@
 # # 10. Sort a crowd with EM
 #
 # **You will** fit a mixture of Gaussians to 600 points without labels, follow the bound through every
-# half-step, start 20 times from different places, and find prototypes of handwritten digits.
+# half-step, start EM from 20 different places, and find prototypes of handwritten digits.
 #
 # **You will learn** the E-step and the M-step of a model whose latent is one of K groups; why log p(x) never
-# falls, and what that does not promise; why the likelihood has no maximum; how k-means is a limit of EM.
+# falls, and why the result may still be poor; why the likelihood has no maximum; how k-means follows from EM.
 #
 # **You need** lesson 3 (the bound, and EM for one weight); about 30 minutes.
 #
@@ -29,17 +29,18 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # ## 1. Suppose the labels were known
 #
-# The latent is a number: which of K groups the point belongs to. p(z) is a table of K weights, p(x|z) one
-# Gaussian for each group:
+# The latent z is the number of the group that a point belongs to, one of K. p(z) is a table of K weights, and
+# p(x|z) is one Gaussian for each group:
 #
 #     p(z = k) = pi_k,     p(x|z = k) = N(x; mean_k, cov_k),     p(x) = sum_k pi_k N(x; mean_k, cov_k)
 #
-# With labels z_n the maximum of sum_n log p(x_n, z_n), the **complete** likelihood, is found group by group:
-# pi_k is the share of group k, mean_k and cov_k are its mean and its covariance. That is an M-step whose
-# responsibilities r_nk are 1 for the right group and 0 for the others.
+# If the labels z_n are known, we can maximize the **complete** log-likelihood sum_n log p(x_n, z_n) group by
+# group: pi_k is the fraction of the points in group k, mean_k and cov_k are their mean and their covariance.
+# This is an M-step with responsibilities r_nk of 1 for the right group and 0 for the others.
 #
-# Without labels we must maximize the **incomplete** likelihood sum_n log sum_k pi_k N(x_n; mean_k, cov_k).
-# The logarithm of a sum does not separate, and there is no closed form, except for K = 1.
+# Without labels we must maximize the **incomplete** log-likelihood, sum_n log sum_k pi_k N(x_n; mean_k,
+# cov_k). The logarithm of a sum over k does not split into one term for each group. So there is no closed
+# form, except for K = 1.
 # %%
 section("1. Suppose the labels were known")
 N, K, D = 600, 3, 2
@@ -49,7 +50,7 @@ labels = rng.choice(K, N, p=[0.5, 0.3, 0.2])  # (N,)
 PERMUTATIONS = [np.array(order) for order in permutations(range(K))]  # the names of the groups are arbitrary
 roots = np.linalg.cholesky(TRUE_COVS)[labels]  # (N, D, D)
 x = TRUE_MEANS[labels] + np.einsum("nij,nj->ni", roots, rng.standard_normal((N, D)))  # (N, D)
-say("600 points from three elongated groups. First with their labels, then as one group:")
+say("600 points come from three elongated groups. We fit them first with their labels, then as one group:")
 known = mv.GaussianMixture(K)
 known.prepare(x)
 known.m_step(x, np.eye(K)[labels])
@@ -60,9 +61,9 @@ one.fit(x, rng)
 entropy = 0.5 * (D * np.log(2 * np.pi * np.e) + np.linalg.slogdet(np.cov(x.T, bias=True))[1])
 beside("log p(x) of a single Gaussian", one.log_prob(x).mean(), -entropy, 1e-10)
 
-say("""On a slide the last line of the incomplete likelihood reads argmax log integral p(x_i|z_i) p(z_i) dz_i
-(Isachenko). The sum over i is gone. Take one Gaussian of unit variance: with the sum, the best mean is the
-mean of the data. Without it, it is x_i, for whichever i was meant:""")
+say("""On a slide the last line of the incomplete likelihood is argmax log integral p(x_i|z_i) p(z_i) dz_i
+(Isachenko). The sum over i is missing. What does it change for one Gaussian of unit variance? With the sum,
+the best mean is the mean of the data. Without it, the best mean is the single x_i. For i = 1:""")
 
 
 def log_p(mean):
@@ -76,17 +77,18 @@ beside("cost of the best mean for x_1 alone, mean of 600", log_p(x.mean(axis=0))
 # %% [markdown]
 # ## 2. E: share each point among the groups
 #
-# The posterior of z is Bayes' rule with a sum of K terms. It is called the responsibility of group k:
+# Bayes' rule gives the posterior of z, with a sum of K terms as the evidence. p(z = k|x_n) is called the
+# responsibility of group k for the point x_n, or the share of the point that group k gets:
 #
 #     r_nk = p(z = k|x_n) = pi_k N(x_n; mean_k, cov_k) / sum_j pi_j N(x_n; mean_j, cov_j)
 #
-# Each row sums to 1: the sum is over the groups, not over the points. Far from all groups every density
-# underflows to 0 and the ratio is 0/0. In logarithms, with the largest term taken out first, all goes well:
+# Each row of r sums to 1: the sum is over the groups, not over the points. Far from all groups every density
+# underflows to 0, and the ratio is 0/0. So compute with logarithms, and take the largest term out of the sum:
 #
 #     log sum_j e^(a_j) = a_max + log sum_j e^(a_j - a_max)
 # %%
 section("2. E: share each point among the groups")
-guess("The point (60, 60) is far from every group. Is its share of each one third?")
+guess("The point (60, 60) is far from every group. Does each group get one third of it?")
 far = np.array([[60.0, 60.0]])
 with np.errstate(invalid="ignore"):
     densities = known.weights * np.exp(known.components_log_prob(far))  # (1, K), all 0 in floating point
@@ -95,26 +97,27 @@ with np.errstate(invalid="ignore"):
 shares = known.posterior(far)[0]  # (K,)
 beside("sum of its responsibilities, in logarithms", shares.sum(), 1, 1e-12)
 number("share of group 1, the widest in that direction", shares[0])
-say("Far away the widest group takes all: its density falls most slowly.")
+say("Far away the widest group gets the whole point, because its density falls most slowly.")
 
 # %% [markdown]
 # ## 3. M: fit each group to its share
 #
-# With r fixed, maximize sum_nk r_nk (log pi_k + log N(x_n; mean_k, cov_k)). The labels of section 1 have
-# become shares, so each group is fitted to weighted points. With N_k = sum_n r_nk, setting derivatives to 0:
+# With r fixed, maximize sum_nk r_nk (log pi_k + log N(x_n; mean_k, cov_k)). The shares r_nk replace the
+# labels of section 1, so each group is fitted to weighted points. Let N_k = sum_n r_nk. Setting the
+# derivatives to 0 gives
 #
 #     pi_k   = N_k / N                                              (the weights must sum to 1)
 #     mean_k = 1/N_k sum_n r_nk x_n
 #     cov_k  = 1/N_k sum_n r_nk (x_n - mean_k)(x_n - mean_k)'       with the new mean
 #
-# As in lesson 3: E makes the bound equal to log p(x), M raises the bound, and log p(x) rises by at least as
-# much. `em.fit` records the bound after every half-step.
+# As in lesson 3, the E-step makes the bound equal to log p(x), the M-step raises the bound, and log p(x)
+# rises by at least as much. `em.fit` records the bound after every half-step.
 # %%
 section("3. M: fit each group to its share")
 
 
 def started(seed):
-    """A mixture of three groups around three of the points, each as wide as all of the data."""
+    """A mixture of three groups, centred at three of the points, each with the variance of all the data."""
     mixture = mv.GaussianMixture(K)
     mixture.prepare(x)
     mixture.weights = np.full(K, 1 / K)
@@ -149,19 +152,20 @@ number("all M-steps together raise the bound by", halves[::2].sum(), "nats")
 number("all E-steps together raise it by", halves[1::2].sum(), "nats")
 beside("half-steps in which the bound fell", (halves < -1e-12).sum(), 0, 0)
 number("log p(x) at the end", bounds[-1], "nats")
-say("""Both halves raise the bound. Only M changes log p(x), since it alone changes the parameters. The end is
-above the log p(x) of section 1 although EM saw no labels: that fit maximizes p(x, z), and EM p(x).""")
+say("""Both half-steps raise the bound. Only the M-step changes log p(x), because only the M-step changes the
+parameters. The final log p(x) is above that of section 1, although EM saw no labels: the fit with labels
+maximizes p(x, z), and EM maximizes p(x).""")
 right = max((order[model.posterior(x).argmax(axis=1)] == labels).mean() for order in PERMUTATIONS)
 best_guess = max((order[known.posterior(x).argmax(axis=1)] == labels).mean() for order in PERMUTATIONS)
 number("points whose largest share is their own group", 100 * right, "%")
 number("the same if the labels had been known", 100 * best_guess, "%")
-say("""(The groups have no names: any of the 6 orders of the components has the same log p(x), so we compare
-with the order that fits best.)""")
+say("""(EM does not know the names of the groups: all 6 orders of the components have the same log p(x). We
+use the order that agrees best with the labels.)""")
 
 # %% [markdown]
 # ## 4. Start again
 #
-# EM climbs to a point where the derivatives are 0. Nothing says that it is the highest one.
+# EM converges to a point where the derivatives of log p(x) are 0. This need not be the global maximum.
 # %%
 section("4. Start again")
 guess("20 starts, each from three other points. How many of them reach the same log p(x)?")
@@ -173,21 +177,22 @@ ends = np.array([run[-1] for run in runs])
 number("starts of 20 that reach the best log p(x)", (ends > ends.max() - 1e-3).sum())
 number("the best log p(x)", ends.max(), "nats")
 number("the worst log p(x)", ends.min(), "nats")
-say("""Most, not all. The others have converged too, to a maximum that is a quarter of a nat lower for each
-point: there two groups share a component, and two components share a group. So start from k-means, as `fit(x,
-rng)` does, or several times, as `fit(x, rng, restarts=10)` does, and keep the best.""")
+say("""Most, but not all. The others have converged too, to a local maximum that is a quarter of a nat per
+point lower: there one component covers two groups, and the other two components share the third group. So
+start from k-means, as `fit(x, rng)` does, or start several times and keep the best, as `fit(x, rng,
+restarts=10)` does.""")
 
 # %% [markdown]
 # ## 5. Find the infinite likelihood
 #
 # Put the mean of one component on one point and let its variance s^2 shrink. The other components still
-# explain the other points, so their log p(x) does not fall below a limit. At the one point, for D = 2, the
-# density is at least pi_k / (2 pi s^2), which has no upper limit:
+# explain the other points, so the log p(x) of those points stays above a limit. At the one point, for D = 2,
+# the density is at least pi_k / (2 pi s^2), which grows without limit:
 #
 #     mean of log p(x)  >=  constant - D/N log s
 # %%
 section("5. Find the infinite likelihood")
-guess("Every half-step raises the bound. Is the best of all mixtures a good one?")
+guess("Every half-step raises the bound. Is the mixture with the largest likelihood a good one?")
 spiked, heights = mv.GaussianMixture(2, floor=0), []
 spiked.prepare(x)
 spiked.weights, spiked.means = np.array([0.999, 0.001]), np.array([x.mean(axis=0), x[0]])
@@ -198,9 +203,10 @@ for s in (1e-3, 1e-6, 1e-60):
     number(f"log p(x) with a spike of width {s:g}", heights[-1], "nats")
 beside("rise from 1e-3 to 1e-6", heights[1] - heights[0], D / N * np.log(1e3), 1e-6, word="limit")
 number("width at which the spike beats three groups", 1e-60 * np.exp((heights[2] - ends.max()) * N / D))
-say("""The spike beats the fit with three groups, at a width that no data have. So the maximum-likelihood
-estimate of a mixture does not exist: what we want is a good local maximum. The library keeps every variance
-above a floor, by default a millionth of the data's; its M-step is the best one that respects the floor.""")
+say("""A spike that is narrow enough beats the fit with three groups, but no data are measured that precisely.
+So a mixture of Gaussians has no maximum-likelihood estimate: what we want is a good local maximum. The
+library keeps every variance above a floor, by default a millionth of the data's variance. Its M-step is the
+best one with such variances.""")
 
 # %% [markdown]
 # ## 6. Let the variance go to 0, and meet k-means
@@ -209,12 +215,12 @@ above a floor, by default a millionth of the data's; its M-step is the best one 
 #
 #     r_nk = e^(-|x_n - mean_k|^2 / 2 v) / sum_j e^(-|x_n - mean_j|^2 / 2 v)
 #
-# The largest share belongs to the nearest mean at every v. As v -> 0 it becomes 1: the E-step assigns each
-# point to its nearest mean, and the M-step averages the points of each mean. These are the two steps of
-# k-means.
+# At every v the nearest mean has the largest share. As v -> 0 this share becomes 1: the E-step assigns each
+# point to its nearest mean, and the M-step moves each mean to the average of its points. These are the two
+# steps of k-means.
 # %%
 section("6. Let the variance go to 0, and meet k-means")
-guess("k-means is faster and has no covariances. On these three groups, will it sort the points as well?")
+guess("k-means is faster and has no covariances. Will it sort these points as well as EM does?")
 centers, nearest, _ = min((kmeans(x, K, rng) for _ in range(10)), key=lambda found: found[2])
 soft = mv.GaussianMixture(K, "spherical")
 soft.prepare(x)
@@ -223,24 +229,25 @@ for v in (1.0, 0.1, 0.001):
     soft.covariances = np.full(K, v)
     number(f"mean of the largest share, v = {v:g}", soft.posterior(x).max(axis=1).mean())
 soft.m_step(x, soft.posterior(x))
-beside("largest move of a k-means centre in a step of EM", np.abs(soft.means - centers).max(), 0, 1e-3)
+moved = np.abs(soft.means - centers).max()
+beside("largest move of a k-means centre in a step of EM", moved, 0, 1e-3, word="limit")
 right = max((order[nearest] == labels).mean() for order in PERMUTATIONS)
 number("points that k-means puts with their own group", 100 * right, "%")
-say("""It does worse: it draws the border halfway between two means, whatever the shape of the groups. A
-mixture learns their shapes and their sizes.""")
+say("""No. k-means puts the border halfway between two means, whatever the shapes of the groups. A mixture
+learns their shapes and their sizes.""")
 
 # %% [markdown]
 # ## 7. Sort handwritten digits
 #
 # For black-and-white images take p(x|k) = prod_d p_kd^x_d (1 - p_kd)^(1 - x_d): each component is a table of
-# 784 pixel probabilities, a blurred prototype. E is the same, and M averages images with their shares. log
-# p(x) is still exact, so it can be compared with what a VAE bounds.
+# 784 pixel probabilities, a blurred prototype. The E-step is the same, and the M-step averages the images,
+# weighted by their shares. log p(x) is still exact, so we can compare it with the bound of a VAE.
 #
-# A VAE is a mixture too. It has one component for every z, infinitely many, with weights p(z) and with tables
-# that the decoder computes: p(x) = integral p(z) p(x|z) dz instead of sum_k pi_k p(x|k).
+# A VAE is a mixture too, with infinitely many components: one for every z. Their weights are p(z), and the
+# decoder computes their tables: p(x) = integral p(z) p(x|z) dz instead of sum_k pi_k p(x|k).
 # %%
 section("7. Sort handwritten digits")
-guess("One table of pixels needs 206 nats an image (lesson 8), a VAE about 102. And 20 tables?")
+guess("One table of pixels needs 206 nats per image (lesson 8), a VAE about 102. How many do 20 tables need?")
 mnist = mv.load_mnist()
 train, test = (mv.binarize(images[:2000], rng).astype(float) for images in (mnist.x_train, mnist.x_test))
 digits = mv.BernoulliMixture(20)
@@ -251,19 +258,21 @@ number("-log p(x) of test images, one table", -table.log_prob(test).mean(), "nat
 number("-log p(x) of test images, 20 tables", -digits.log_prob(test).mean(), "nats per image")
 shares = digits.posterior(test)  # (2000, 20)
 number("test images with a largest share above 0.99", 100 * (shares.max(axis=1) > 0.99).mean(), "%")
-say("""(206 is the mean of all test images; these are the first 2,000.) 20 prototypes go two fifths of the way
-from one table to a VAE. Most images belong to one prototype alone, and prototypes do not combine: 3 slants,
-3 widths and 10 digits would need 90 of them. A VAE can give slant and width a direction of z each.""")
+say("""(206 is the mean over all test images; these are the first 2,000.) 20 prototypes go two fifths of the
+way from one table to a VAE. Most images belong almost entirely to one prototype, and prototypes do not
+combine: 3 slants, 3 widths and 10 digits would need 90 of them. A VAE can use one direction of z for slant
+and another for width.""")
 save(drawings.stages(x, stages, runs), "stages", dpi=150)
 save(drawings.prototypes(digits), "prototypes", dpi=200)
 
 # %% [markdown]
 # ## Try on your own
 #
-# - Fit K = 1 to 5 groups to the 600 points with `fit(x, rng, restarts=3)`. log p(x) always rises; `bic(x)`,
-#   which charges log N for each parameter, is smallest at 3.
-# - In section 4 start all components with the same mean. Their shares are equal, so they never part.
-# - In section 7 let K grow from 20 to 50. The training images gain more than the test images: why?
+# - Fit K = 1 to 5 groups to the 600 points with `fit(x, rng, restarts=3)`. log p(x) rises with K, but
+#   `bic(x)`, which adds log N for each parameter to -2 log p(all x), is smallest at K = 3.
+# - In section 4 start all components with the same mean. Their shares are equal, so they never separate.
+# - In section 7 increase K from 20 to 50. log p(x) rises more for the training images than for the test
+#   images. Why?
 #
 # **Exercises** `python -m lessons start 18` (responsibilities), `python -m lessons start 19` (the M-step of a
 # mixture).

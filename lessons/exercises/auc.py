@@ -5,7 +5,7 @@ chosen normal x, where equal scores count one half. normal (N,) and strange (M,)
 number from 0 to 1; 1/2 is chance.
 
 Where to look: lesson 16, section 2. Compare every anomaly with every normal x: strange[:, None] > normal is a
-table of all pairs, and its mean is the share of pairs in the right order. Equal pairs are a second table.
+table of all pairs, and its mean is the share of pairs in the right order. Equal pairs need a second table.
 
 The formula: AUC = P(s > n) + 1/2 P(s = n), over all pairs (s, n).
 """

@@ -1,9 +1,9 @@
 """Choose the variance that fits best
 
 A Gaussian likelihood has one variance v for all pixels of all images. Write best_variance(mean, x): the v
-that minimizes the mean nll over the batch. And optimal_nll(mean, x): the nll of each image at this v, in
-nats, constants included. x is (B, D); mean is (B, D), or (S, B, D) with S samples for each image, and then
-the one v is for all samples, too.
+that minimizes the mean nll over the batch. Then write optimal_nll(mean, x): the nll of each image at this v,
+in nats, constants included. x is (B, D); mean is (B, D), or (S, B, D) with S samples for each image. In that
+case all samples share the one v.
 
 Where to look: lesson 17, section 2. The mean nll as a function of v is D/2 log(2 pi v) + (mean of |x - m|^2)
 / (2 v). Where is its derivative 0? optimal_nll may call best_variance.

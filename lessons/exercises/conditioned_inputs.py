@@ -1,18 +1,18 @@
 """Give both networks the label
 
-Write conditioned_inputs(x, z, labels, C): it appends the one-hot row of its label to every row of x, and to
-every row of z, and returns the inputs of the encoder and of the decoder. labels (B,) are whole numbers from 0
-to C - 1; not every label need occur. z may have a leading axis of S samples.
+Write conditioned_inputs(x, z, labels, C): it appends to every row of x and of z the one-hot row of its label,
+and returns the inputs of the encoder and of the decoder. labels (B,) are whole numbers from 0 to C - 1; some
+labels may not occur. z may have a leading axis of S samples.
 
 Then its backward pass: given dinputs, the derivative of the loss with respect to the decoder's input, return
 dz. The label is data and needs no derivative.
 
-Where to look: lesson 15, section 1. First make c (B, C), zeros but for a 1 in the column of the label. One c
-serves both networks. For S samples every sample gets the same c.
+Where to look: lesson 15, section 1. First make c (B, C): a 1 in the column of the label, and 0 elsewhere.
+Both networks get the same c. With S samples, every sample gets the same c.
 
 The formula: c_bk = 1 if k = labels_b, else 0. Row k of an identity matrix is the one-hot row of label k, so
-np.eye(C)[labels] is c. Put it behind x and behind z: the first D, or L, columns stay what they are. Backward,
-dz is the first L columns of dinputs.
+np.eye(C)[labels] is c. Append it to x and to z: the first D, or L, columns do not change. In the backward
+pass, dz is the first L columns of dinputs.
 """
 
 import numpy as np

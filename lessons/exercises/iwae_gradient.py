@@ -1,15 +1,17 @@
 """Weigh each sample's gradient
 
 Write the gradient of the importance-weighted loss with respect to mu and logvar, for the Gaussian q and the
-prior N(0, I). The decoder has already been run: nll is the cost of every sample, and dnll its derivative with
-respect to z. One gradient for each row; the caller averages over the batch.
+prior N(0, I). The decoder has already been run: nll is -log p(x|z) of every sample, and dnll is its
+derivative with respect to z. Compute one gradient for each x; the caller averages over the batch.
 
-Where to look: lesson 11, section 5, and lesson 6. Three steps: log q - log p of every sample at z = mu + std
-eps; the weights, a softmax over the samples; then the path through z, each sample with its weight.
+Where to look: lesson 11, section 5, and lesson 6. There are three steps: log q - log p of every sample at z =
+mu + std eps; the weights, a softmax of -cost over the samples; then the path through z, with the weight of
+each sample.
 
-The formula: with eps fixed, log q(z) - log p(z) = 1/2 sum_l (z^2 - eps^2 - logvar): its derivative is z with
-respect to z, and -1/2 with respect to logvar besides. weight_s = exp(-cost_s) / sum_t exp(-cost_t). Then dmu
-= sum_s weight_s (dnll_s + z_s), and dlogvar = sum_s weight_s ((dnll_s + z_s) 1/2 std eps_s - 1/2).
+The formula: cost_s = nll_s + log q(z_s) - log p(z_s). With eps fixed, log q(z) - log p(z) = 1/2 sum_l (z^2 -
+eps^2 - logvar): its derivative is z with respect to z, and -1/2 directly with respect to logvar. weight_s =
+exp(-cost_s) / sum_t exp(-cost_t). Then dmu = sum_s weight_s (dnll_s + z_s), and dlogvar = sum_s weight_s
+((dnll_s + z_s) 1/2 std eps_s - 1/2).
 """
 
 import numpy as np
@@ -20,12 +22,12 @@ from .gaussian_sample import STD_SLIPS
 
 
 def iwae_gradient(nll, dnll, mu, logvar, eps):
-    """Gradient of the importance-weighted loss of each row -> dmu, dlogvar (B, L).
+    """Gradient of the importance-weighted loss of each x -> dmu, dlogvar (B, L).
 
     loss = -log mean_s p(x|z_s) p(z_s) / q(z_s|x), z_s = mu + std eps_s
 
     nll (S, B): -log p(x|z); dnll (S, B, L): its derivative w.r.t. z; mu, logvar (B, L); eps (S, B, L).
-    p(z) = N(0, I), q(z|x) = N(mu, exp(logvar)). With S = 1 it is that of the ELBO. (Burda et al. 2016)
+    p(z) = N(0, I), q(z|x) = N(mu, exp(logvar)). With S = 1 the loss is a sampled -ELBO. (Burda et al. 2016)
     """
     std = np.exp(0.5 * logvar)
     z = mu + std * eps
@@ -68,36 +70,36 @@ GRADIENT = Part(
         dlogvar = (dz * 0.5 * std * eps).sum(axis=0) - 0.5  # (B, L)
     """,
     slips="""
-    weight = 0 * ratio + 1 / len(ratio)  # every sample has the weight 1/S: that is the ELBO's gradient
+    weight = 0 * ratio + 1 / len(ratio)  # every sample has the weight 1/S: this is the gradient of -ELBO
     weight = ratio / ratio.sum(axis=1, keepdims=True)
-        # the softmax runs over the batch: the weights of the samples of each row sum to 1
-    weight = ratio / ratio.sum()  # the weights sum to 1 over everything: for each row they do
-    weight = ratio  # the weights are not normalized: they sum to 1 for each row
-    weight = ratio / ratio.mean(axis=0)  # the weights sum to S: they sum to 1
+        # the softmax runs over the batch: take it over the samples of each x
+    weight = ratio / ratio.sum()  # the weights are normalized over the batch too: those of each x sum to 1
+    weight = ratio  # the weights are not normalized: those of each x sum to 1
+    weight = ratio / ratio.mean(axis=0)  # the weights sum to S: they must sum to 1
     weight = 1.0 * (cost == cost.min(axis=0))
-        # the best sample has all the weight: a softmax shares it among the samples
+        # the best sample has all the weight: use a softmax over the samples
     ratio = exp(cost - cost.max(axis=0))
-        # the softmax has the wrong sign: a small cost has a large weight
-    ratio = exp(-cost)  # the smallest cost is not taken out: exp(-cost) underflows, and the weights are 0/0
+        # the softmax has the wrong sign: a small cost must have a large weight
+    ratio = exp(-cost)  # the smallest cost is not subtracted: exp(-cost) underflows, and the weights are 0/0
     cost = nll  # log q - log p is missing in the weights
     cost = kl  # the nll is missing in the weights
     kl = 0.5 * (mu**2 + exp(logvar) - logvar - 1).sum(axis=-1) + 0 * nll
-        # the KL is in closed form, the same for every sample: the weights need log q - log p at each z
+        # this is the closed-form KL, the same for every sample: use log q - log p at each z
     kl = 0.5 * (z**2).sum(axis=-1)  # log q is missing in the weights: kl is log q - log p
-    slope = dnll  # the prior's part of the slope is missing: -log p(z) adds z
-    slope = dnll - z  # the prior's part has the wrong sign: the derivative of -log p(z) is +z
-    slope = dnll + mu  # the slope has mu, as if the KL were in closed form: it is z for each sample
+    slope = dnll  # the derivative of -log p(z) is missing: it is z
+    slope = dnll - z  # the derivative of -log p(z) has the wrong sign: it is +z
+    slope = dnll + mu  # the slope has mu, as with the closed-form KL: use the z of each sample
     slope = z  # dnll is missing
     slope = dnll + z - eps / std
-        # the slope has d log q / dz as well: with eps fixed, log q depends on logvar alone
-    dz = slope / len(slope)  # the slopes are averaged: each sample has its weight
-    dmu = dz.mean(axis=0)  # the weighted slopes are averaged again: the weights sum to 1 already
+        # the slope includes d log q / dz: with eps fixed, log q depends on logvar alone
+    dz = slope / len(slope)  # the slopes are averaged: multiply each by its weight
+    dmu = dz.mean(axis=0)  # the weighted slopes are averaged again: the weights already sum to 1
     dlogvar = (dz * 0.5 * std * eps).sum(axis=0)  # -1/2, the direct derivative of log q, is missing
     dlogvar = (dz * 0.5 * std * eps - 0.5).sum(axis=0)
-        # -1/2 is added for every sample: it has a weight too, and the weights sum to 1
-    dlogvar = (dz * 0.5 * std * eps).sum(axis=0) + 0.5  # the 1/2 of log q has the wrong sign
+        # -1/2 is added S times without the weights, which sum to 1: add it once
+    dlogvar = (dz * 0.5 * std * eps).sum(axis=0) + 0.5  # the direct derivative of log q is -1/2, not +1/2
     dlogvar = (dz * 0.5 * std * eps).sum(axis=0) + 0.5 * (exp(logvar) - 1)
-        # the closed-form KL's derivative is added: the sampled one goes through z, and -1/2 is left
+        # the derivative of the closed-form KL is added: here only -1/2 is, and the rest goes through z
     dlogvar = (dz * std * eps).sum(axis=0) - 0.5  # the 1/2 of std = exp(logvar / 2) is missing
     dlogvar = (dz * 0.5 * eps).sum(axis=0) - 0.5  # the factor std is missing in dz/dlogvar
     """

@@ -5,9 +5,9 @@ z from mu, logb and noise eps. eps is uniform on (-1/2, 1/2) and passed in; z mu
 its backward pass: dz arrives and goes on to mu and logb. mu and logb are (B, L); eps and dz are (B, L), or
 (S, B, L) for S samples; dmu and dlogb are (B, L) in both cases.
 
-Where to look: lesson 18, section 3. A uniform number becomes a draw through the inverse of the distribution
-function: P(|z - mu| > t) = e^(-t/b), set equal to 1 - 2|eps|, gives |z - mu|. The sign of eps says on which
-side of mu z is.
+Where to look: lesson 18, section 3. The inverse of the distribution function turns a uniform number into a
+draw: set P(|z - mu| > t) = e^(-t/b) equal to 1 - 2|eps| and solve for t = |z - mu|. z is above mu if eps > 0,
+and below mu if eps < 0.
 
 The formula: z = mu - b sign(eps) log(1 - 2|eps|). dz/dmu = 1 and dz/dlogb = z - mu, times dz, summed over the
 samples where there are several.

@@ -3,9 +3,9 @@
 Write -log p(x) of an autoregressive model for black-and-white pixels, one number for each row of the batch:
 p(x) = product over d of p(x_d given x_1 ... x_(d-1)), where pixel d is 1 with probability sigmoid(logit_d),
 logit_d = b_d + sum over e < d of x_e W_ed. And write its derivatives with respect to W and b. x is (B, D) and
-b is (D,). W is (D, D), with rows for what is seen and columns for what is predicted, as in x @ W. All of W is
-full of numbers; those that would let a pixel see itself or a later one must not count, and their derivative
-is 0. No logit, not even +-800, may give infinity or NaN.
+b is (D,). W is (D, D): its rows belong to the pixels that are seen, its columns to those that are predicted,
+as in x @ W. No entry of W is 0 in advance. Those that would let a pixel see itself or a later one must have no
+effect, and their derivative is 0. The result must be finite for every logit, even for +-800.
 
 Where to look: lesson 19, sections 1 and 2. np.triu(W, 1) keeps what is above the diagonal. The nll of a pixel
 is that of lesson 4: softplus(logit) - x logit.
@@ -52,7 +52,7 @@ def draws(**shapes):
 
 
 def far(**upstream):
-    """Three pixels, of which the second and third have logits up to +-800, right or wrong."""
+    """Three pixels; the logits of the second are +-400, those of the third go up to 780."""
     x = np.array(list(itertools.product([0.0, 1.0], repeat=3)))  # (8, 3)
     W = np.array([[900.0, 800.0, -40.0], [300.0, -900.0, 760.0], [-500.0, 700.0, 900.0]])
     args = {name: np.linspace(-1.0, 1.3, 8) for name in upstream}

@@ -5,7 +5,8 @@ ELBO. Write mix_out_labels(cost, prior): the same for x alone, -log sum_k prior_
 each x. And classify(cost, prior): the probability of each label given x, by Bayes' rule.
 
 cost is (K, B), in nats: a row for each label, a column for each x. prior (K,) is positive and sums to 1.
-Costs are hundreds or thousands of nats, so exp(-cost) is 0: subtract the least cost of each x first.
+Costs are hundreds or thousands of nats, so exp(-cost) underflows to 0: first subtract the lowest cost of each
+x.
 
 Where to look: lesson 15, sections 3 and 4. Both functions begin with cost_k - log prior_k = -log p(x, k), the
 cost of x and k together. Its shape is (K, B), so log prior needs a new axis at its end.

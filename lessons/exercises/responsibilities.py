@@ -1,15 +1,15 @@
 """Share each point among the groups
 
-Write the E-step of a mixture: from log p(x_n | k), one column for each of K groups, and the weights of the
-groups, compute the responsibilities p(k | x_n) and log p(x_n). Log-densities may be near
+Write the E-step of a mixture. The inputs are log p(x_n | k), with one column for each of K groups, and the
+weights of the groups. Compute the responsibilities p(k | x_n) and log p(x_n). Log-densities may be near
 -2,000, where exp underflows.
 
-Where to look: lesson 10, section 2. Add log weights to get log p(x, k), (B, K). The sum over k is the sum
-over the last axis. Take the largest entry of each row out before exp, and add it again after log.
+Where to look: lesson 10, section 2. Add the log weights to get log p(x, k), (B, K). The sum over k runs over
+the last axis. Subtract the largest entry of each row before exp, and add it again after log.
 
 The formula: with a_nk = log w_k + log p(x_n | k), log p(x_n) = log sum_k e^a_nk = max_k a_nk + log sum_k
 e^(a_nk - max), and r_nk = e^(a_nk - log p(x_n)). Each row of r sums to 1. A weight of 0 gives a share of 0:
-log 0 = -inf is right here, and NumPy's warning about it is silenced by the check.
+log 0 = -inf is right here, and the check silences NumPy's warning about it.
 """
 
 import numpy as np
@@ -66,36 +66,36 @@ RESPONSIBILITIES = Part(
     """,
     slips="""
     joint = log_densities  # the weights are forgotten: p(x, k) = w_k p(x|k)
-    joint = log_densities + weights  # the weights are added, expected their logarithms
+    joint = log_densities + weights  # the weights are added to log-densities: add log w_k
     joint = log_densities * weights  # the weights multiply the logarithms: add log w_k
-    joint = exp(log_densities) + log(weights)  # densities and logarithms are added: keep both in logarithms
+    joint = exp(log_densities) + log(weights)  # densities are added to logarithms: keep both in logarithms
     joint = exp(log_densities) * weights; scaled = joint; most = 0 * joint.max(axis=1, keepdims=True)
-        # exp is taken before the largest entry is taken out: every density underflows to 0, and r is 0/0
+        # exp comes before the largest entry is subtracted: every density underflows to 0, and r is 0/0
     joint = log(exp(log_densities) * weights + SMALL)
         # SMALL is added to the densities: far from all groups it is larger than they are
     most = 0 * joint.max(axis=1, keepdims=True)
-        # the largest entry is not taken out of the exponent: all of them underflow or overflow
+        # the largest entry is not subtracted before exp: all entries underflow or overflow
     most = joint.max(axis=1, keepdims=True) * 0 + joint.max()
-        # one largest entry is taken out of all rows: each row has its own
-    most = joint.min(axis=1, keepdims=True)  # the smallest entry is taken out: the others may overflow
+        # one largest entry is subtracted from all rows: each row has its own
+    most = joint.min(axis=1, keepdims=True)  # the smallest entry is subtracted: the others may overflow
     total = scaled.sum(axis=0, keepdims=True); log_p = (joint.max(axis=1, keepdims=True) \
 + log(scaled.sum(axis=1, keepdims=True)))[:, 0]
         # r is normalized over the points: each row sums to 1, over the groups
     r = scaled / scaled.sum()  # r is normalized over the whole batch: each row sums to 1
     r = scaled  # r is not normalized: divide each row by its sum
     r = np.eye(scaled.shape[1])[joint.argmax(axis=1)]
-        # the whole point goes to its nearest group: that is k-means, a limit of EM
-    r = log(scaled / total)  # r is in logarithms: it is a probability
+        # the group with the largest share gets the whole point, as in k-means: use the shares
+    r = log(scaled / total)  # these are the logarithms of r: r is a probability
     log_p = log(total)[:, 0]  # the largest entry is not added again after the logarithm
     log_p = (most * total)[:, 0]  # the logarithm of the sum is missing
-    log_p = most[:, 0]  # log p(x) is the largest term alone: it is the logarithm of the sum of all
-    log_p = joint.mean(axis=1)  # this is a mean of logarithms: it is the logarithm of a sum
-    log_p = joint.sum(axis=1)  # this is a sum of logarithms: it is the logarithm of a sum
+    log_p = most[:, 0]  # log p(x) is the largest term alone: it is the logarithm of the sum of all terms
+    log_p = joint.mean(axis=1)  # this is a mean of logarithms: log p(x) is the logarithm of a sum
+    log_p = joint.sum(axis=1)  # this is a sum of logarithms: log p(x) is the logarithm of a sum
     log_p = (r * joint).sum(axis=1)  # this is E_r log p(x, k): the entropy of r is missing
     log_p = full(len(joint), (most + log(total)).mean())
         # log p is averaged over the batch: each x has its own
     log_p = (most + log(total / scaled.shape[1]))[:, 0]
-        # the terms are averaged over K: the weights sum to 1 already, so add them
+        # the terms are averaged over K: the weights already sum to 1, so sum the terms
     """,
     cases={"the shares": draw, "a group of weight 0": draw_empty},
     far={"where densities underflow": far},

@@ -6,7 +6,7 @@ each sample and row, and its derivatives with respect to mu and logvar. q is N(m
 dlog_p(z) is its derivative with respect to z, (S, B, L). Call each once. dkl is the derivative of the loss
 with respect to each kl, (S, B).
 
-Where to look: lesson 18, section 2. ops.gaussian_log_prob and its formula are known from lesson 1. At this z,
+Where to look: lesson 18, section 2. Lesson 1 has the formula of ops.gaussian_log_prob. At this z, the term
 (z - mu)^2 e^-logvar is eps^2. Backward: mu and logvar enter twice, directly in the density q, and through z.
 
 The formula: dk/dz = -eps / std - dlog_p(z). Through z: that times dz/dmu = 1 and dz/dlogvar = 1/2 std eps.
@@ -87,7 +87,7 @@ def draws(kind, **shapes):
 
 
 def far(kind):
-    """mu = 0, logvar from -25 to 2, so that std is small or large; noise that is never near 0."""
+    """mu = 0, logvar from -23 to 0, so that std is small, up to 1; noise that is never near 0."""
     logvar, eps = spread(12, 1)
     logvar = logvar - 11
     first = {"dkl": np.linspace(-1.3, 1.7, eps[..., 0].size).reshape(eps.shape[:-1])}
