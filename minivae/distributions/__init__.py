@@ -65,7 +65,7 @@ def prior_of(posterior, prior):
         chosen = own if kind in (None, type(own)) else kind(posterior.ops)
     except TypeError:  # it does not take the operations that every prior computes with
         chosen = None
-    if not (hasattr(chosen, "sample") and hasattr(chosen, "log_prob")):
+    if prior is not None and not (hasattr(chosen, "sample") and hasattr(chosen, "log_prob")):
         wanted = f"must be one of {', '.join(PRIORS)}, or a class like StandardNormal"
         raise TypeError(f"prior {wanted}, got {arguments.describe(prior)}")
     given, wanted = getattr(chosen, "values", "real"), getattr(posterior, "values", "real")
