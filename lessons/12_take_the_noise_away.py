@@ -1,11 +1,12 @@
 # %% [markdown]
 # # 12. Take the noise away
 #
-# **You will** train autoencoders: a linear one beside PCA, a deep one, one that removes noise from digits,
-# and one with a sparse code. Then train a VAE on one term of its loss at a time.
+# **You will** train autoencoders: a linear one, to compare it with PCA, deep ones, one that removes noise
+# from digits, and one with a penalty for a sparse code. Then you train a VAE on one term of its loss at a
+# time.
 #
 # **You will learn** when an autoencoder beats PCA and when it does not; which linear denoiser is the best,
-# and what a network gains on it; how a penalty on the mean activity is differentiated; what each of the two
+# and whether a network beats it; how to differentiate a penalty on the mean activity; what each of the two
 # terms of the VAE's loss does alone.
 #
 # **You need** lesson 8; about 30 minutes.
@@ -31,16 +32,17 @@ x_test, y_test = mnist.x_test[:3000] / np.float32(255), mnist.y_test[:3000]  # (
 # %% [markdown]
 # ## 1. Show that a linear autoencoder is PCA
 #
-# An autoencoder has an encoder, a decoder, and a code z between them: one point for each x, without noise and
-# without a prior. A slide's loss is |x - x^|^2 (Bonvicini). Ours is the nll of a Gaussian with variance 1,
-# half of that and a constant:
+# An autoencoder has an encoder and a decoder, and between them a code z. The code is one point for each x: it
+# has no noise and no prior. A slide's loss is |x - x^|^2 (Bonvicini). Our loss is the nll of a Gaussian with
+# variance 1, which is half of that plus a constant:
 #
 #     nll = 1/2 |x - x^|^2 + D/2 log 2 pi
 #
-# Without hidden layers both networks are linear, x^ = mean + (x - mean) V V', with V (D, L). Let the columns
-# of V be L orthonormal eigenvectors of the covariance of x. Then x - x^ contains the other eigenvectors only,
-# and the mean squared error is the sum of their eigenvalues. No other rank-L map does better than the L
-# largest (Eckart and Young), so PCA is the best linear autoencoder.
+# Without hidden layers both networks are linear. Let the columns of V (D, L) be L orthonormal eigenvectors of
+# the covariance of x, and choose the weights so that x^ = mean + (x - mean) V V'. Then x - x^ contains only
+# the other eigenvectors, and the mean squared error is the sum of their eigenvalues. No map of rank L does
+# better than the eigenvectors of the L largest eigenvalues (Eckart and Young). So PCA is the best linear
+# autoencoder.
 # %%
 section("1. Show that a linear autoencoder is PCA")
 x = mnist.x_train[:5000] / 255  # (n, D)
@@ -48,7 +50,7 @@ pca = mv.PPCA(783).fit(x)  # eigenvalues (D,), and all eigenvectors but the last
 
 
 def linear_at(V):
-    """The linear autoencoder with eigenvectors V (L, D) -> nll of x, largest entry of its gradient."""
+    """The linear autoencoder with eigenvectors V (L, D) -> nll of x, largest entry of the gradient."""
     model = mv.Autoencoder(784, len(V), (), likelihood="gaussian", dtype=np.float64, backend="numpy")
     values = {"code.W": V.T, "code.b": -V @ pca.mean, "output.W": V, "output.b": pca.mean}
     model.params |= {name: np.ascontiguousarray(value) for name, value in values.items()}
@@ -68,7 +70,7 @@ beside("largest entry of the gradient there", slope, 0, 1e-9)
 
 
 def train(model, steps, loss_and_grads=None, lr=3e-3, batch=64):
-    """Adam on grey digits, its lr falling to 0 in the second half; loss_and_grads(x): if not the model's."""
+    """Adam on grey digits; lr falls to 0 in the second half. loss_and_grads(x) replaces the model's own."""
     adam, draws = mv.Adam(lr=lr), np.random.default_rng(1)
     for step in range(steps):
         adam.lr = lr * min(1, 2 - 2 * step / steps)
@@ -79,19 +81,19 @@ def train(model, steps, loss_and_grads=None, lr=3e-3, batch=64):
 
 
 def autoencoder(L, hidden=(128,), **settings):
-    """An untrained autoencoder 784-128-L, whose output bias starts at the mean image."""
+    """An untrained autoencoder 784-128-L; its output bias starts at the mean image."""
     model = mv.Autoencoder(784, L, hidden, likelihood="gaussian", **settings)
     model.start_output_at(pixel_mean)
     return model
 
 
 def squared(means, x=x_test):
-    """Squared error of an image, summed over its pixels, averaged over images."""
+    """Squared error, summed over pixels and averaged over images."""
     return ((means - x) ** 2).sum(axis=1).mean()
 
 
 def pca_means(x, L):
-    """x from its first L principal components."""
+    """x, reconstructed from its first L principal components."""
     return pca.mean + (x - pca.mean) @ pca.components[:L].T @ pca.components[:L]
 
 
@@ -101,11 +103,12 @@ linear_error = squared(linear.reconstruct(x_test))
 beside("squared error after 400 steps", linear_error, pca_error[10], 0.4, word="PCA's")
 rows = linear.params["output.W"] / np.linalg.norm(linear.params["output.W"], axis=1, keepdims=True)
 number("largest cosine of two of its latents' directions", np.abs(rows @ rows.T - np.eye(10)).max())
-say("""Yes: any ten eigenvectors give a gradient of 0. Only the first ten are a minimum. The others are saddle
-points (Baldi and Hornik 1989), and Adam from random weights leaves them: after 400 steps its error is close
-to PCA's. (It may even be lower on test images: it has seen more of the training set than PCA's 5,000.) Its
-axes are not PCA's, which are orthogonal, with all cosines 0. For any invertible R (L, L), the encoder V R and
-the decoder R^-1 V' have the same loss.""")
+say("""Yes: any ten eigenvectors give a gradient of 0. But only the first ten are a minimum. The others are
+saddle points (Baldi and Hornik 1989), and Adam, started at random weights, does not stay there: after 400
+steps its error is close to PCA's. (On test images it may even be lower: Adam has seen more than the 5,000
+training images of this PCA.) The directions of its latents are not those of PCA, which are orthogonal and
+have cosines of 0. For any invertible R (L, L), the encoder V R and the decoder R^-1 V' have the same
+loss.""")
 
 # %% [markdown]
 # ## 2. Compare deep autoencoders with PCA
@@ -116,29 +119,30 @@ deep = {L: train(autoencoder(L), 500) for L in (10, 100)}
 for L, model in deep.items():
     number(f"squared error of PCA, {L} latents", pca_error[L])
     number(f"squared error of the autoencoder, {L} latents", squared(model.reconstruct(x_test)))
-say("""With 10 latents the autoencoder is far better: it decodes to a curved surface instead of a plane. With
-100 it loses: its hidden layers could come close to PCA, but 500 steps do not get there, and PCA is computed
-exactly. (1,400 steps of a network with 200 hidden units lose as well: 5.4.)""")
+say("""No. With 10 latents the autoencoder is far better: its decoder maps to a curved surface, that of PCA to
+a plane. With 100 latents the autoencoder is worse. Its hidden layers could come close to PCA, but 500 steps
+are too few, and PCA is computed exactly. (A network with 200 hidden units, trained for 1,400 steps, is worse
+than PCA too: its error is 6.3.)""")
 
 # %% [markdown]
 # ## 3. Remove noise
 #
 # A denoising autoencoder sees x~ = x + noise, and its target is the clean x. The minimizer of the expected
-# squared error is E[x | x~]. With noise of variance s^2 on every pixel, the best *linear* map is known
-# exactly. Along an eigenvector of the covariance with eigenvalue l the noisy coordinate y + e is multiplied
-# by a:
+# squared error is E[x | x~]. If every pixel has independent noise of variance s^2, the best *linear* map is
+# known exactly. Along an eigenvector of the covariance with eigenvalue l, let y be the coordinate of x minus
+# the mean, and e the noise. The map multiplies the noisy coordinate y + e by a number a:
 #
 #     E(a (y + e) - y)^2 = (a - 1)^2 l + a^2 s^2     smallest at a = l / (l + s^2), there l s^2 / (l + s^2)
 #
-# The sum of this over all D eigenvalues is the error of the best linear denoiser (Wiener 1949). If instead
-# the noisy x~ is the target, the best map is a = 1 everywhere: it copies the noise.
+# The sum of this error over all D eigenvalues is the error of the best linear denoiser (Wiener 1949). If the
+# target is the noisy x~ itself, the best map has a = 1 everywhere: it copies the noise.
 # %%
 section("3. Remove noise")
 s = 0.5
 
 
 def add_noise(x):
-    """x (B, D) with N(0, s^2) added to every pixel, drawn anew."""
+    """x (B, D) plus new noise from N(0, s^2) on every pixel."""
     return x + np.float32(s) * rng.standard_normal(x.shape, np.float32)
 
 
@@ -146,47 +150,52 @@ shrink = pca.eigenvalues / (pca.eigenvalues + s**2)  # (D,): a, for each eigenve
 
 
 def linear_means(noisy):
-    """The best linear denoiser; along the last eigenvector a is 0."""
+    """The best linear denoiser; along the last eigenvector, whose eigenvalue is 0, a is 0."""
     return pca.mean + ((noisy - pca.mean) @ pca.components.T * shrink[:-1]) @ pca.components
 
 
 error = ((linear_means(add_noise(x)) - x) ** 2).sum(axis=1)  # (n,)
 beside("squared error of the noisy test images", squared(add_noise(x_test)), 784 * s**2, 1, word="expected")
 beside("best linear denoiser", error.mean(), (shrink * s**2).sum(), 0.4, word="expected")
-guess("The autoencoder with 100 latents saw clean digits only. Does it remove noise?")
+guess("The autoencoder with 100 latents was trained on clean digits only. Does it remove noise?")
 noisy = add_noise(x_test)
 pictures = {"clean digit": x_test, "noisy digit": noisy, "autoencoder": deep[100].reconstruct(noisy)}
 predicted = squared(deep[100].reconstruct(x_test)) + 100 * s**2
 beside("noisy digits, autoencoder", squared(pictures["autoencoder"]), predicted, 3, word="predicted")
-say("""Yes, most of it. A projection on 100 of 784 directions keeps 100 s^2 = 25 of the noise's 196, and this
-autoencoder acts like one. It keeps all the noise that looks like digits. Now train on noisy digits.""")
+say("""Yes, most of it. A projection onto 100 of 784 directions keeps 100 s^2 = 25 of the noise's 196, and the
+error of this autoencoder is close to the prediction: its own error on clean digits plus 25. Like a
+projection, it keeps all of the noise in the directions that it uses for digits. Now train on noisy
+digits.""")
 denoiser = autoencoder(100)
 train(denoiser, 500, lambda x: denoiser.loss_and_grads(add_noise(x), target=x))
 pictures["denoising autoencoder"] = denoiser.reconstruct(noisy)
 pictures["best linear map"] = linear_means(noisy)
 for name in ("denoising autoencoder", "best linear map"):
     number(f"noisy digits, {name}", squared(pictures[name]))
-say("""Better, but 500 steps do not reach the best linear map. (5,000 steps of the same network reach 16.3:
-close, and still not better.) Without that exact number, 28 would look like a success.""")
+say("""The denoising autoencoder is better, but 500 steps do not reach the best linear map. (After 5,000 steps
+the error of the same network is about 16.5: close, but still not better.) Without the error of the best
+linear map, 28 would look like a success.""")
 for kind, amount in (("salt-and-pepper", 0.2), ("mask", 0.5)):
     other = inputs.corrupt(x_test, kind, amount, rng)
     number(f"squared error of {kind} noise, {amount:g}", squared(other))
     number(f"after the denoising autoencoder, {kind}", squared(denoiser.reconstruct(other)))
-say("""Noise that it has never seen: salt and pepper (a fifth of the pixels become 0 or 1) is removed almost
-as well. Masking half of the pixels makes strokes fainter, and it repairs little.""")
+say("""It was never trained on these two kinds of noise. After salt and pepper (a fifth of the pixels become 0
+or 1) its error is almost as small as after Gaussian noise. A mask sets half of the pixels to 0 and leaves
+holes in the strokes: the denoiser repairs little of that damage.""")
 save(draw.rows({name: row[:10] for name, row in pictures.items()}), "denoised", dpi=200)
 
 # %% [markdown]
 # ## 4. Make the code sparse
 #
-# "Regularization might be used to promote sparse encodings" (Bonvicini). One regularizer asks that each
-# latent is active, on average over the batch, to a small degree t. With code_l in (0, 1), a sigmoid's output,
+# "Regularization might be used to promote sparse encodings" (Bonvicini). One regularizer pulls the mean
+# activity of each latent over the batch, m_l, towards a small number t. If each code_bl is in (0, 1), as the
+# output of a sigmoid is,
 #
 #     m_l = 1/B sum_b code_bl          penalty = sum_l KL(Bernoulli(t) || Bernoulli(m_l))
 #                                              = sum_l t log(t / m_l) + (1 - t) log((1 - t) / (1 - m_l))
 #     d penalty / d code_bl = 1/B (-t / m_l + (1 - t) / (1 - m_l))         0 where m_l = t
 #
-# It is one number for the batch, and not a mean of numbers for each image.
+# The penalty is one number for the whole batch. It is not a mean over images.
 # %%
 section("4. Make the code sparse")
 t = 0.05
@@ -203,7 +212,7 @@ m = code.mean(axis=0)  # (L,)
 dcode = np.tile((-t / m + (1 - t) / (1 - m)) / 6, (6, 1))  # (B, L)
 error = np.abs(dcode - gradcheck.complex_step(penalty, code)).max()
 beside("largest error of dcode, by complex step", error, 0, 1e-12)
-guess("Every mean activity is pushed to 0.05. How many of the 100 codes of an image will be above 1/2?")
+guess("The penalty pulls every mean activity to 0.05. How many of the 100 codes of an image are above 1/2?")
 for weight in (0, 3):
     model = autoencoder(100, code_activation="sigmoid", penalty="kl", activity=t, weight=weight)
     codes = np.sort(train(model, 300).encode(x_test), axis=1)  # (N, L)
@@ -212,28 +221,30 @@ for weight in (0, 3):
     share = 100 * codes[:, -10:].sum() / codes.sum()
     number(f"share of an image's ten largest codes, weight {weight}", share, "%")
     number(f"squared error, weight {weight}", squared(model.reconstruct(x_test)))
-say("""Almost none. The mean activity is near 0.05, as asked, but the penalty sees only the mean, and many
-weak codes satisfy it too. An image's ten largest codes hold a quarter of its activity instead of a fifth (if
-all were equal: a tenth). The price is a larger error. A small mean is not yet a sparse code.""")
+say("""Almost none. The mean activity is near 0.05. But the penalty depends on the mean only, and many weakly
+active codes give the same mean as a few strongly active ones. The ten largest codes of an image have about a
+quarter of its activity, instead of a fifth without the penalty. (If all codes were equal, they would have a
+tenth.) The price is a larger error. A small mean activity alone does not make a code sparse.""")
 
 # %% [markdown]
 # ## 5. Train a VAE on one term at a time
 #
-# A slide shows three latent planes: reconstruction only, KL only, both (Brown). The weights of the two terms
-# are 1 and 0, 0 and 1, 1 and 1. What each must do alone is known:
+# A slide shows three latent planes: with the reconstruction term only, with the KL only, and with both
+# (Brown). The weights of the two terms are 1 and 0, 0 and 1, and 1 and 1. We know what each term does alone:
 #
-#     KL only               kl = 0 at mu = 0, std = 1, for every x: nothing of x is left in z
-#     reconstruction only   noise in z can only blur what the decoder receives, so std falls towards 0
+#     KL only               kl = 0 at mu = 0, std = 1, for every x: z has no information about x
+#     reconstruction only   noise in z blurs what the decoder receives, so std falls towards 0
 #
-# For the second take a smooth nll and a small std. With h_l the second derivative of nll with respect to z_l,
+# For the second, suppose that nll is smooth and std is small. With h_l the second derivative of nll with
+# respect to z_l,
 #
-#     E nll(mu + std eps) = nll(mu) + 1/2 sum_l h_l std_l^2 + ...    least at std = 0 if every h_l is positive
+#     E nll(mu + std eps) = nll(mu) + 1/2 sum_l h_l std_l^2 + ...
 #
-# The KL adds 1/2 (std_l^2 - log std_l^2), which is infinite at std = 0. The sum is least at std_l^2 = 1 / (1
-# + h_l).
+# Up to this order the smallest value is at std = 0, if every h_l is positive. The KL adds 1/2 (std_l^2 - log
+# std_l^2), which is infinite at std = 0. The sum of both is smallest at std_l^2 = 1 / (1 + h_l).
 # %%
 section("5. Train a VAE on one term at a time")
-guess("Trained on the reconstruction alone: how wide is q after 500 steps? And how far apart are the codes?")
+guess("Train on the reconstruction alone. After 500 steps, how wide is q, and how far apart are the codes?")
 
 
 def trained(steps, **weights):
@@ -263,30 +274,36 @@ for name, (terms, mu, std) in planes.items():
     if name != "KL only":
         number(f"kl on the test set, {name}", terms.kl, "nats per image")
 beside("kl on the test set, KL only", planes["KL only"][0].kl, 0, 0.01)
-say("""Reconstruction only: q shrinks to a point, and the codes spread far beyond the prior. This is an
-autoencoder: Brown's "will drive sigma to zero", still on its way after 500 steps. KL only: every q is the
-prior, and the nll is 206, the entropy of the pixels one by one (lesson 8). Both: the codes stay where the
-prior has its mass, and their width is in between. The price is a few nats of nll.""")
+say("""Reconstruction only: q shrinks almost to a point, and the codes lie far outside the prior. The model is
+close to an autoencoder. A slide says that the reconstruction loss "will drive sigma to zero" (Brown). After
+500 steps sigma is small but not 0. KL only: every q is close to the prior, and the nll is about 206, the sum
+of the entropies of the single pixels (lesson 8). Both: the codes stay near the prior, and the width of q is
+in between. The price is a few nats of nll.""")
 mu, logvar, eps = rng.standard_normal((3, 1, 2))  # (B, L) each
 slope = gradcheck.complex_step(lambda eps: ops.gaussian_sample(mu, logvar, eps).sum(), eps)
 beside("dz/deps minus std", np.abs(slope - ops.gaussian_std(logvar)).max(), 0, 1e-12)
-say("""The last number answers a slide: it is "not possible" to propagate a derivative into the noise
-(Bonvicini). dz/deps exists and is std. Nothing needs it, because eps has no parameters.""")
+say("""A slide says that it is "not possible" to backpropagate into the noise, and that we do not need it
+(Bonvicini). The first is wrong: the derivative dz/deps exists and equals std. The second is right: eps has no
+parameters to train.""")
 save(draw.latent_planes(planes, y_test), "terms", dpi=200)
 
 # %% [markdown]
 # ## Try on your own
 #
-# - In section 3 pass target=add_noise(x), with noise of its own. The denoiser learns the same map, more
-#   slowly: the second noise has mean 0 and does not depend on the first (Lehtinen et al. 2018).
-# - Use penalty="l1". The codes get small, but the decoder's weights can grow in return: what counts as small?
-# - Give the linear autoencoder of section 1 eigenvectors 2 to 11 plus 0.01 times random numbers, and train.
+# - In section 3 pass target=add_noise(x): the target has noise too, drawn separately. The denoiser learns the
+#   same map, only more slowly, because the noise of the target has mean 0 and is independent of the noise of
+#   the input (Lehtinen et al. 2018).
+# - Use penalty="l1". The codes get small, but the decoder can compensate with larger weights. Compare the
+#   share of the ten largest |code|, which does not depend on this scale.
+# - Start the linear autoencoder of section 1 at eigenvectors 2 to 11 plus 0.01 times random numbers. Does
+#   training leave the saddle point?
 #
 # **Exercises** `python -m lessons start 22` (the denoising loss and its gradient),
 # `python -m lessons start 23` (the KL of the mean activity)
 #
 # ## Further reading
 #
+# - Carl Eckart and Gale Young, The Approximation of One Matrix by Another of Lower Rank, 1936
 # - Norbert Wiener, Extrapolation, Interpolation, and Smoothing of Stationary Time Series, 1949
 # - Pierre Baldi and Kurt Hornik, Neural Networks and Principal Component Analysis, 1989
 # - Pascal Vincent et al., Extracting and Composing Robust Features with Denoising Autoencoders, 2008

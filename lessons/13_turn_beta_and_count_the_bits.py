@@ -1,11 +1,11 @@
 # %% [markdown]
 # # 13. Turn beta and count the bits
 #
-# **You will** train one VAE at five weights of the KL, compute the same curve exactly for a linear model,
-# write a code that is as short as the ELBO says, and round the latents to a few levels.
+# **You will** train one VAE with five different weights of the KL, compute the same trade-off exactly for a
+# linear model, write a code whose length is the negative ELBO, and round the latents to a few levels.
 #
-# **You will learn** why nll and kl are a distortion and a rate; what beta buys; why a mean over pixels
-# instead of a sum destroys the latents; in which sense a VAE compresses.
+# **You will learn** why nll and kl are a distortion and a rate; how beta trades one for the other; why a mean
+# over pixels instead of a sum makes the latents collapse; in which sense a VAE compresses.
 #
 # **You need** lessons 8 and 12; about 30 minutes.
 #
@@ -30,23 +30,24 @@ test = mnist.x_test[:3000]
 rng = np.random.default_rng(0)
 
 # %% [markdown]
-# ## 1. Turn beta
+# ## 1. Compare five values of beta
 #
-# Call the mean kl the rate and the mean nll the distortion: what x puts into z, and what is lost of x. The
-# loss is nll + beta kl. Suppose that two models are optimal for a < b:
+# Call the mean kl the rate: it measures how much z tells about x. Call the mean nll the distortion: it
+# measures how much of x is lost. The loss is nll + beta kl. Suppose that one model is optimal at beta = a,
+# and another at beta = b, with a < b and kl_a > kl_b:
 #
-#     nll_a + a kl_a <= nll_b + a kl_b      or else the model of b would be better at a
-#     nll_b + b kl_b <= nll_a + b kl_a
+#     nll_a + a kl_a <= nll_b + a kl_b      otherwise the model of b would be better at beta = a
+#     nll_b + b kl_b <= nll_a + b kl_a      otherwise the model of a would be better at beta = b
 #     =>   a <= (nll_b - nll_a) / (kl_a - kl_b) <= b
 #
-# One more nat of rate saves between a and b nats of distortion. At beta = 1 the two are exchanged one for
-# one, and their sum, the -ELBO, is least.
+# Between the two models, each additional nat of rate saves between a and b nats of distortion. At beta = 1
+# one nat of rate saves one nat of distortion, and their sum, the -ELBO, is smallest.
 # %%
-section("1. Turn beta")
+section("1. Compare five values of beta")
 
 
 def train(model, beta, steps, lr):
-    """Adam on drawn pixels, its lr falling to 0 -> model."""
+    """Adam on randomly binarized pixels; lr falls to 0 -> model."""
     adam, draws = mv.Adam(lr=lr), np.random.default_rng(1)
     for step in range(steps):
         adam.lr = lr * (1 - step / steps)
@@ -57,14 +58,14 @@ def train(model, beta, steps, lr):
 
 
 def terms_of(model):
-    """Terms on 3,000 test images."""
+    """Mean nll and kl of 3,000 test images."""
     return evaluation.average_terms(model, test, "dynamic", np.random.default_rng(1))
 
 
 common = mv.VAE(latent_dim=10, hidden=(128,))
 common.start_output_at(mnist.x_train.mean(axis=0) / 255)
 train(common, 0.5, 500, 3e-3)
-guess("beta = 0.25, 0.5, 1, 2, 4, from the same start: which has the least nll, and which the least -ELBO?")
+guess("beta = 0.25, 0.5, 1, 2, 4, from the same start. Which has the least nll? Which has the least -ELBO?")
 BETAS = 0.25, 0.5, 1, 2, 4
 models = {beta: train(copy.deepcopy(common), beta, 300, 2e-3) for beta in BETAS}
 curve = {beta: terms_of(model) for beta, model in models.items()}
@@ -75,29 +76,30 @@ for beta, (_, nll, kl) in curve.items():
 for a, b in itertools.pairwise(BETAS):
     slope = (curve[b].nll - curve[a].nll) / (curve[a].kl - curve[b].kl)
     beside(f"nats of nll for a nat of kl, {a:g} to {b:g}", slope, (a + b) / 2, (b - a) / 2, word="middle")
-say("""The smallest beta has the least nll, and beta = 1 the least -ELBO. Each slope lies between its two
-betas, as it must at the optimum. (Training minimizes nll + beta kl on the training images; these are test
-images.) A beta below 1 gives sharper reconstructions and a worse model of x, a beta above 1 fewer bits in
-z.""")
+say("""The smallest beta has the least nll, and beta = 1 has the least -ELBO. Each slope lies between its two
+betas, as it must for optimal models. (It need not be exactly so here: training is short, and these are test
+images.) A beta below 1 gives better reconstructions, a beta above 1 fewer bits in z, and both a worse
+ELBO.""")
 
 # %% [markdown]
-# ## 2. Fill with water
+# ## 2. Solve a linear model exactly
 #
-# For a linear decoder with noise variance v everything is exact. The loss with weight beta is
+# For a linear decoder with noise variance v we know the exact optimum. The loss with weight beta is
 #
 #     |x - x^|^2 / (2 v) + beta KL = beta ( |x - x^|^2 / (2 beta v) + KL )        up to a constant
 #
-# so beta acts as noise of variance w = beta v, and lesson 9's probabilistic PCA at this variance is the
-# optimum. Per eigenvalue l of the covariance of x:
+# so beta has the same effect as noise of variance w = beta v. The optimum is lesson 9's probabilistic PCA at
+# this variance. For each eigenvalue l of the covariance of x:
 #
 #     l > w      live: rate 1/2 log(l / w), squared error w
 #     l <= w     collapsed: rate 0, squared error l
 #
-# This is reverse water-filling (Shannon; Cover and Thomas, 10.3): no code of these Gaussians does better at
-# this rate. The expected gradient is computed without sampling: the loss is quadratic in eps, and the 2 L
-# points +-sqrt(L) e_l have the mean 0 and the covariance I of eps.
+# This is **reverse water-filling** with the water level w (Kolmogorov 1956; Cover and Thomas 2006, section
+# 10.3). If x is Gaussian with this covariance, no code with this rate has a smaller squared error. We compute
+# the expected gradient without sampling: the loss is quadratic in eps, and the 2 L points +-sqrt(L) e_l, with
+# e_l the unit vectors, have the same mean, 0, and the same covariance, I, as eps.
 # %%
-section("2. Fill with water")
+section("2. Solve a linear model exactly")
 rotation = np.linalg.qr(rng.standard_normal((8, 8)))[0]
 x = rng.standard_normal((2000, 8)) * 2.0 ** np.arange(2, -2, -0.5) @ rotation  # (B, D)
 pca = mv.PPCA(7).fit(x)
@@ -116,18 +118,19 @@ for w in (0.7, 3, 20):
     beside(f"level {w:g}: squared error", squares, np.minimum(pca.eigenvalues, w).sum(), 1e-9)
     slope = max(np.abs(grad).max() for name, grad in grads.items() if name != "output.logvar")
     beside(f"level {w:g}: largest entry of the gradient", slope, 0, 1e-9)
-say("""5, 3 and 0: the eigenvalues above the level, and the gradient is 0 there. A latent that collapses is no
-accident of training: at this beta, what it would carry costs more than it saves.""")
+say("""5, 3 and 0: as many as there are eigenvalues above the level. At each of these models the gradient is 0
+(v is fixed). So a latent need not collapse because training failed: at this beta, its information would cost
+more rate than it saves in distortion.""")
 
 # %% [markdown]
-# A slide says that the squared error may be replaced by the mean squared error, since "it just changes by a
-# multiplicative constant", and that constants "can be neglected" (Marchioro). The constant multiplies one
-# term of two. With D = 784,
+# Lecture notes say that the mean squared error (MSE) can replace the sum of squared errors (SSE), because "it
+# just changes by a multiplicative constant" (Marchioro). But the constant multiplies only one of the two
+# terms of the loss. With D = 784,
 #
 #     |x - x^|^2 + KL        = 2 (1/2 |x - x^|^2 + 1/2 KL)             w = 1/2
 #     |x - x^|^2 / D + KL    = 2/D (1/2 |x - x^|^2 + D/2 KL)           w = 392
 # %%
-guess("SSE + KL or MSE + KL: how many latents of a linear VAE on MNIST are live with each?")
+guess("How many latents of a linear VAE on MNIST are live with SSE + KL, and how many with MSE + KL?")
 digits = mv.PPCA(100).fit(mnist.x_train[:3000] / 255)
 for name, w in (("SSE + KL", 0.5), ("MSE + KL", 392)):
     live = digits.live(w)
@@ -136,40 +139,43 @@ for name, w in (("SSE + KL", 0.5), ("MSE + KL", 392)):
 number("largest eigenvalue of MNIST", digits.eigenvalues[0])
 averaged = terms_of(train(copy.deepcopy(common), 784, 200, 2e-3))
 beside("kl of section 1's VAE with nll / 784 + kl", averaged.kl, 0, 0.1, word="collapse")
-say("""The mean over pixels is beta = 784 times larger, far above every eigenvalue. The first sign is a kl of
-0 and samples that are all alike. Sum over pixels, or divide both terms.""")
+say("""With the mean over pixels, beta is 784 times larger, and the level is far above every eigenvalue. The
+first signs are a kl near 0 and reconstructions that are all alike. Sum over pixels, or divide both terms by
+D.""")
 
 # %% [markdown]
-# ## 3. Count the bits, and write them
+# ## 3. Write a code whose length is the -ELBO
 #
-# A code made for the probabilities P spends -log2 P(symbol) bits on a symbol. To send x with a latent z: draw
-# z from q(z|x), send z with the code of p(z) and x with the code of p(x|z). That wastes -log2 q(z|x) bits,
-# because any z would do. Bits-back coding draws z by *decoding* it, with the code of q(z|x), from the bits
-# sent so far. The receiver, who knows x by then, encodes z again and gets these bits back. On average
+# An ideal code for the probabilities P uses -log2 P(symbol) bits for a symbol. To send x with a latent z,
+# draw z from q(z|x), then send z with the code of p(z) and x with the code of p(x|z). This wastes -log2
+# q(z|x) bits: the receiver wants x only, and many different z would do. **Bits-back coding** does not draw z
+# at random. It *decodes* z, with the code of q(z|x), from the bits of the message so far, which removes about
+# -log2 q(z|x) bits from the message. The receiver first decodes z and x, then encodes z with q(z|x), and so
+# recovers the bits that were removed. On average
 #
 #     bits = E_q[ log2 q(z|x) - log2 p(z) - log2 p(x|z) ] = -ELBO / ln 2
 #
-# One integer holds all bits sent (asymmetric numeral systems, Duda 2009). With whole-number frequencies f
-# that sum to M, `push` multiplies it by about M / f[symbol], and `pop` undoes that exactly.
+# The whole message is one integer (asymmetric numeral systems, Duda 2009). For integer frequencies f with the
+# sum M, `push` multiplies the message by about M / f[symbol], and `pop` undoes this exactly.
 # %%
-section("3. Count the bits, and write them")
+section("3. Write a code whose length is the -ELBO")
 
 
 def push(message, symbol, f):
-    """The message with this symbol on top."""
+    """Encode a symbol: the message with this symbol on top."""
     size, start = int(f[symbol]), int(f[:symbol].sum())
     return message // size * int(f.sum()) + start + message % size
 
 
 def pop(message, f):
-    """The message without its top symbol, and the symbol."""
+    """Decode a symbol: the message without its top symbol, and the symbol."""
     message, rest = divmod(message, int(f.sum()))
     symbol = int(np.searchsorted(np.cumsum(f), rest, side="right"))
     return message * int(f[symbol]) + rest - int(f[:symbol].sum()), symbol
 
 
 def whole(p, total):
-    """Whole numbers, at least 1, near total * p (n, k) that sum to the total in each row."""
+    """Integers of at least 1, near total * p (n, k); each row sums to the total."""
     f = np.maximum(np.round(total * p), 1).astype(int)
     f[np.arange(len(f)), f.argmax(axis=1)] += total - f.sum(axis=1)
     return f
@@ -200,10 +206,11 @@ for _ in sent:
     received.append(symbol)
 beside("symbols that the receiver gets wrong", np.sum(sent != received[::-1]), 0, 0)
 beside("bits of the first message that are lost", message != start, 0, 0)
-say("""The code needs what the ELBO says. The rest of its distance from the best code is KL(q || posterior).
-Without bits back it is longer by the entropy of q. The receiver reads the last x first, and ends with the
-bits that the sender began with. (Both use 65521 instead of 65536 for q: with the same total, the z that is
-decoded would depend on the z that was just encoded.) Now count MNIST:""")
+say("""The length of the code is the -ELBO. It exceeds the length of the best code by the mean of KL(q ||
+posterior), because q is not quite the posterior. Without bits back the code is longer by the mean entropy of
+q. The receiver decodes the last x first, and at the end has the bits with which the sender started. (The
+frequencies of q sum to 65521, those of p to 65536. With the same total, the z that is decoded would depend on
+the z that was just encoded.) Now count the bits for MNIST:""")
 x = mv.binarize(test, rng)  # (N, D)
 zipped = 8 * len(zlib.compress(np.packbits(x), 9)) / len(x)
 number("784 pixels, packed and compressed by zlib", zipped, "bits")
@@ -213,21 +220,21 @@ weights = 32 * sum(a.size for a in models[1].params.values())
 saved = zipped - sum(curve[1][1:]) / math.log(2)
 number("images after which its weights are paid for", weights / saved)
 say("""A slide calls compression with autoencoders "not very effective" (Bonvicini). For each image the VAE is
-far better than zlib. But both sides need its weights, 32 bits each, and they cost more than is saved on all
-70,000 digits. (That is lossless compression. A code for real z rounds z finely, and loses nothing by it:
-bits-back returns the extra digits.)""")
+far better than zlib. But sender and receiver both need its weights, 32 bits each, and these cost more than
+the VAE saves on all 70,000 digits. (This count is for lossless compression. A code for real z must round z,
+but fine rounding costs almost nothing: bits-back recovers the bits of the additional digits.)""")
 
 # %% [markdown]
 # ## 4. Round the codes
 #
-# An autoencoder compresses with loss: round each latent to n levels, a step d apart, and code the level. The
-# rounding error is close to uniform on (-d/2, d/2), so its mean square is close to d^2 / 12. Half the step: a
-# quarter of that, and one more bit for each latent.
+# A lossy code rounds each latent to one of n levels, a step d apart, and sends the level. If d is small, the
+# rounding error is nearly uniform on (-d/2, d/2), and its mean square is nearly d^2 / 12. If you halve the
+# step, this becomes a quarter, and each latent needs about one more bit.
 # %%
 section("4. Round the codes")
 x = x.astype(np.float32)
 z = models[1].code(x)  # (N, L)
-guess("32 levels instead of 16 for each of 10 latents: how many bits more, and how much less error?")
+guess("Use 32 levels instead of 16 for each of 10 latents. How many more bits, and how much less error?")
 rounded = {one.levels: one for one in evaluation.rate_distortion(models[1], x, (2, 4, 8, 16, 32))}
 for n, (_, rate, distortion) in rounded.items():
     number(f"{n} levels: rate", rate, "bits per image")
@@ -241,28 +248,31 @@ drawn = ops.gaussian_sample(*models[1].encode(x), rng.standard_normal(z.shape))
 for name, code in (("no rounding", z), ("z drawn from q", drawn)):
     distortion = ((models[1].mean(code) - x) ** 2).sum(axis=1).mean()
     number(f"{name}: distortion", distortion, "squared error per image")
-say("""Up to 8 levels each bit removes much of the error; from 16 levels on, ten more bits remove almost
-nothing, because the rest is not in z. Drawing z from q is a rounding too: it costs 2 units of squared error,
-and the kl says what is left in z, 23 bits. 8 rounded levels take as many bits and have a little more
-error.""")
+say("""Ten more bits, and almost no less error. Up to 8 levels additional bits remove much of the error. From
+16 levels on, ten more bits remove almost nothing, because even the exact z does not determine x. To draw z
+from q is a kind of rounding too: it adds 2 units of squared error, and the kl is the rate, 23 bits. With 8
+levels the rate is about the same, and the error is a little larger.""")
 save(draw.rate_and_water(curve, pca.eigenvalues, 3), "rate", dpi=200)
 
 # %% [markdown]
 # ## Try on your own
 #
 # - Train section 1's models from fresh weights instead of `common`, 400 steps each: a beta below 1 has the
-#   least -ELBO. The theorem is about optimal models, and short training favours a small beta.
-# - Let q be the posterior itself in section 3 (1.0 and 0.0 instead of 0.8 and 0.2): the code reaches -log2
-#   p(x).
-# - Send the same x with q = whole(np.full((6, 4), 1 / 4), 65521), which ignores x.
+#   least -ELBO. The inequality holds for optimal models, and short training favors a small beta.
+# - In section 3 let q be the posterior itself (1.0 and 0.0 instead of 0.8 and 0.2): the length of the code
+#   becomes -log2 p(x).
+# - Send the same x with q = whole(np.full((6, 4), 1 / 4), 65521), which ignores x. How long is the code?
 #
 # **Exercise** `python -m lessons start 24`: the rate and the distortion of rounded latents
 #
 # ## Further reading
 #
 # - Claude Shannon, A Mathematical Theory of Communication, 1948
+# - Andrey Kolmogorov, On the Shannon Theory of Information Transmission in the Case of Continuous Signals,
+#   1956
 # - Thomas Cover and Joy Thomas, Elements of Information Theory, 2006: chapter 10
 # - Geoffrey Hinton and Drew van Camp, Keeping Neural Networks Simple, 1993: bits back
+# - Jarek Duda, Asymmetric Numeral Systems, 2009
 # - Irina Higgins et al., beta-VAE, 2017
 # - Alexander Alemi et al., Fixing a Broken ELBO, 2018
 # - James Townsend, Tom Bird and David Barber, Practical Lossless Compression with Latent Variables, 2019

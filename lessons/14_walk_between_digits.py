@@ -4,9 +4,9 @@
 # **You will** walk from one digit to another in the latent space of a VAE and of an autoencoder, decode draws
 # from the prior, and split the KL of the whole data set into two parts.
 #
-# **You will learn** where the mass of a Gaussian in ten dimensions is; what the KL adds to an autoencoder,
-# and what it does not; why "every q is close to the prior" and "the codes together are close to the prior"
-# are two statements; why an estimate of information stops at log n.
+# **You will learn** where the mass of a Gaussian in ten dimensions is; what the KL changes in an autoencoder,
+# and what it does not; why "every q is close to the prior" and "all codes together are close to the prior"
+# are two different statements; why an estimate of information cannot exceed log n.
 #
 # **You need** lessons 8 and 12; about 30 minutes.
 #
@@ -29,7 +29,7 @@ pixel_mean = mnist.x_train.mean(axis=0) / 255  # (D,)
 
 
 def train(model, steps=500, lr=3e-3):
-    """Adam on drawn pixels, its lr falling to 0 in the second half -> model."""
+    """Adam on randomly binarized pixels; lr falls to 0 in the second half -> model."""
     model.start_output_at(pixel_mean)
     adam, draws = mv.Adam(lr=lr), np.random.default_rng(1)
     for step in range(steps):
@@ -55,11 +55,12 @@ points = autoencoder.encode(x)  # (N, L)
 #
 #     E|z| = sqrt(2) Gamma((L + 1)/2) / Gamma(L/2)
 #
-# The midpoint of two independent draws is N(0, I/2), so its mean length is smaller by sqrt(2). The density is
-# greatest at 0, but there is hardly any volume: the draws lie in a shell.
+# The midpoint of two independent draws has the distribution N(0, I/2), so its mean length is smaller by a
+# factor of sqrt(2). The density is greatest at 0, but a small ball around 0 has little volume. Most draws lie
+# in a shell.
 # %%
 section("1. Find where the mass is")
-guess("L = 10. The density of N(0, I) is greatest at 0. How far from 0 are its draws, and how many within 1?")
+guess("L = 10. How far from 0 are draws from N(0, I), and how many of them are closer to 0 than 1?")
 prior = rng.standard_normal((20_000, 10))
 length = math.sqrt(2) * math.gamma(5.5) / math.gamma(5)
 beside("mean length of a draw from the prior", np.linalg.norm(prior, axis=1).mean(), length, 0.03)
@@ -68,22 +69,24 @@ middle = np.linalg.norm(prior[::2] + prior[1::2], axis=1).mean() / 2
 beside("mean length of a midpoint of two draws", middle, length / math.sqrt(2), 0.03)
 number("mean length of a code z of a test image", np.linalg.norm(z, axis=1).mean())
 number("mean length of a midpoint of two codes", np.linalg.norm(z[::2] + z[1::2], axis=1).mean() / 2)
-say("""Almost none is within 1: the density is greatest there, but there is no volume. A draw has length 3.1,
-and a typical midpoint is closer to 0 than nine in ten draws. So a straight walk between two digits crosses a
-region that the decoder rarely saw in training. The codes are a little longer than draws from the prior. So
-all codes together are not quite the prior: section 3.""")
+say("""Almost none is closer to 0 than 1: the density is greatest there, but the ball has too little volume.
+The mean length of a draw is 3.1, and a typical midpoint is closer to 0 than nine in ten draws. So a straight
+walk between two digits crosses a region with few codes, and the decoder was rarely trained there. The codes
+are longer than draws from the prior, by about a fifth. So the distribution of all codes together is not quite
+the prior. Section 3 returns to this.""")
 
 # %% [markdown]
 # ## 2. Walk
 #
-# Two ways from code a to code b, for t from 0 to 1: the straight line (1 - t) a + t b, and the arc that
-# changes the length evenly, with w the angle between a and b:
+# There are two natural paths from code a to code b, for t from 0 to 1: the straight line (1 - t) a + t b, and
+# an arc around 0. With w the angle between a and b, the arc is
 #
 #     sin((1 - t) w) / sin(w) a + sin(t w) / sin(w) b
 #
-# A slide says that the KL makes the latent space "continuous", so that close codes have close outputs, and
-# "complete", so that "any point" is mapped to something meaningful (Bonvicini). Take them one at a time. How
-# far does a picture move for a step of size d, in units of the codes' standard deviations?
+# If a and b have the same length, so has every point of the arc. A slide says that the KL makes the latent
+# space "continuous" (close codes have close outputs) and "complete" ("any point" is mapped to a meaningful
+# output) (Bonvicini). Test the first claim first: how far does the decoded picture move if the code moves by
+# a step of size d, in units of the codes' standard deviations?
 # %%
 section("2. Walk")
 
@@ -103,10 +106,12 @@ for name, model, codes in (("VAE", vae, z[:500]), ("autoencoder", autoencoder, p
     for d in (0.1, 0.01):
         moved = np.linalg.norm(model.mean(codes + d * step) - model.mean(codes), axis=1).mean()
         number(f"{name}: pixels moved by a step of {d:g}, over {d:g}", moved / d)
-say("""Of course: a network of continuous functions is continuous, and a tenth of a step moves the picture by
-a tenth as much. The KL only makes it less steep, by a quarter here. Now completeness: do decoded points look
-like reconstructions of digits? If 1,000 pictures and 1,000 reconstructions have the same distribution, the
-nearest neighbour of a picture among all the others is as likely of one kind as of the other: 50 %.""")
+say("""Yes: a network of continuous functions is continuous. A step of a tenth of the size moves the picture a
+tenth as far. The KL only makes the decoder less steep, here by a quarter. Now test completeness: do decoded
+points look like reconstructions of digits? Mix 1,000 decoded pictures with 1,000 reconstructions and find the
+nearest neighbor of each. If both sets have the same distribution, the neighbor is in the same set in 50 % of
+the cases. A higher percentage means that the sets can be told apart. The "ink" of a picture is the sum of its
+pixels.""")
 
 
 def told_apart(pictures, reconstructions):
@@ -129,27 +134,29 @@ middles = {
 alike = told_apart(vae.mean(z[:1000]), own["VAE"])
 beside("told apart: two sets of reconstructions", alike, 50, 5, word="expected")
 number("ink: reconstructions", own["VAE"].sum(axis=1).mean())
-guess("Which middles are harder to tell from reconstructions, the VAE's straight ones or those of the arc?")
+guess("Which are harder to tell from reconstructions: midpoints of straight lines, or midpoints of arcs?")
 for name, pictures in middles.items():
     number(f"told apart: {name}", told_apart(pictures, own[name.partition(",")[0]]), "%")
     number(f"ink: {name}", pictures.sum(axis=1).mean())
-say("""Middles of the arc are harder to tell apart. Straight middles are fainter, 86 of ink instead of 97,
-because they are closer to 0 than the codes are. A slide's "linear path" (Brown) has this fault. "Any point"?
-A point three times as far as the prior's draws is decoded to a picture with too much ink. Another slide hopes
-for "good extrapolations" (UvA): nothing in the loss asks for them.""")
+say("""Midpoints of arcs are harder to tell from reconstructions. Midpoints of straight lines give fainter
+pictures, with an ink of 86 instead of 97: they are closer to 0 than the codes are. A "linear path" on a slide
+(Brown) has this fault. And "any point" is too much to expect: points three times as far
+from 0 as draws from the prior give pictures with too much ink, 111. Another slide hopes for "good
+extrapolations" (UvA), but no term of the loss rewards them.""")
 
 # %% [markdown]
 # ## 3. Compare each posterior, and all of them, with the prior
 #
-# A goal on a slide: "we want on average our approximate posterior to be close to the prior" (UvA). That can
-# mean two things. Let q(z) be the mean of q(z|x) over x, the aggregate posterior:
+# A slide has the goal "We want on average our approximate posterior to be close to the prior" (UvA). This can
+# mean two different things. Let q(z), the **aggregate posterior**, be the mean of q(z|x) over x. Then
 #
 #     mean_x KL(q(z|x) || p(z)) = mean_x KL(q(z|x) || q(z)) + KL(q(z) || p(z))
 #
-# since log q(z|x)/p(z) = log q(z|x)/q(z) + log q(z)/p(z), and the mean of the last over x and z is an average
-# over q(z). The first part is the information that z has about x. To draw from the model well, only the
-# second must be 0; the decoder needs the first. Two images in one dimension show both, with q's N(-a, s^2)
-# and N(a, s^2) and a^2 + s^2 = 1, so that q(z) has the mean and the variance of the prior.
+# since log q(z|x)/p(z) = log q(z|x)/q(z) + log q(z)/p(z), and the mean of the last term over x and z is its
+# mean under q(z). The first part is the information that z has about x, and the decoder needs it. For good
+# draws from the prior only the second part must be small. Two images and one latent show both parts: let
+# their q's be N(-a, s^2) and N(a, s^2) with a^2 + s^2 = 1, so that q(z) has the mean and the variance of the
+# prior.
 # %%
 section("3. Compare each posterior, and all of them, with the prior")
 line, gap = np.linspace(-9, 9, 20_001, retstep=True)
@@ -160,7 +167,7 @@ def log_normal(mean, variance):
     return -0.5 * (math.log(2 * math.pi * variance) + (line - mean) ** 2 / variance)
 
 
-guess("s = 0.1: each q is narrow, 2.3 nats from the prior. How far are the two together?")
+guess("s = 0.1: each q is narrow, and its KL to the prior is 2.3 nats. What is the KL of q(z) to the prior?")
 for s in (0.9, 0.5, 0.1):
     a = math.sqrt(1 - s**2)
     log_one, log_other = log_normal(-a, s**2), log_normal(a, s**2)
@@ -170,10 +177,10 @@ for s in (0.9, 0.5, 0.1):
     number(f"s = {s:g}: KL(q(z) || p(z))", together, "nats")
     number(f"s = {s:g}: information; log 2 is 0.693", information, "nats")
     beside(f"s = {s:g}: their sum", together + information, -math.log(s), 1e-9, word="mean KL")
-say("""The information cannot exceed log 2, because two images are all there is to tell apart. The rest of the
-KL is distance from the prior. In general it is at most log n, also in an estimate from n images of a data set
-that has more:""")
-guess("The VAE's mean KL is 15 nats. How much of it is information, if 1,000 images are used?")
+say("""The information cannot exceed log 2, because z can do no more than tell two images apart. The rest of
+the KL is the KL of q(z) to the prior. With n images the information is at most log n. The same limit holds
+for an *estimate* from n images, even if there are more images than these:""")
+guess("The VAE's mean KL is 15 nats. How much of it is information, in an estimate from 1,000 images?")
 mean_kl = ops.gaussian_kl(mu, logvar).mean()
 number("mean KL of 4,000 test images", mean_kl, "nats per image")
 sizes, found = (10, 100, 1000, 4000), []
@@ -183,17 +190,18 @@ for n in sizes:
     number(f"{n} images: information", parts.information, f"nats; log n is {math.log(n):.3f}")
     number(f"{n} images: KL(q(z) || p(z))", parts.distance, "nats")
     beside(f"{n} images: their sum", parts.information + parts.distance, mean_kl, 1.5, word="mean KL")
-say("""A trap: each estimate of the information is close to its limit log n, and would grow with more images.
-The estimate of KL(q(z) || p(z)) is too large by as much. All that is known: the information is at least 8
-nats, and at most 15.""")
+say("""These estimates mislead: each estimate of the information is close to its limit log n and would grow
+with more images. On average it is too small, and the estimate of KL(q(z) || p(z)) is too large by the same
+amount. We know only that the information is at least about 8 nats (on average the estimate is a lower bound)
+and at most 15 nats.""")
 save(draw.information(sizes, found, mean_kl), "information", dpi=200)
 
 # %% [markdown]
 # ## 4. Draw from the prior
 #
-# A draw from N(0, I) "is very likely to fall within one of these encoded" distributions (Brown). Say that z
-# is within q(z|x) if sum_l (z_l - mu_l)^2 / std_l^2 is below 18.31, which holds for 95 % of the draws from q
-# itself (chi-square with ten degrees of freedom).
+# A slide says that a draw from N(0, I) "is very likely to fall within one of these encoded" distributions
+# (Brown). Let us say that z is within q(z|x) if sum_l (z_l - mu_l)^2 / std_l^2 is below 18.31. This holds for
+# 95 % of the draws from q itself (chi-square with ten degrees of freedom).
 # %%
 section("4. Draw from the prior")
 
@@ -212,11 +220,11 @@ def within(codes, images):
 
 near = (((z - mu) ** 2 * np.exp(-logvar)).sum(axis=1) < 18.307).mean()
 beside("draws from q within their own q", 100 * near, 95, 2, word="expected")
-guess("60,000 training images. How many draws from the prior are within the q of one of them?")
+guess("There are 60,000 training images. How many draws from the prior are within the q of at least one?")
 for n in (4000, 60_000):
     number(f"prior draws within one of {n} q's", within(prior[:1000], mnist.x_train[:n]), "%")
 number("codes of test images within one of 60000 q's", within(z[:1000], mnist.x_train), "%")
-guess("Decode draws from N(0, I) with both. Then fit a Gaussian to the autoencoder's codes: does it help?")
+guess("Both models decode draws from N(0, I). Does a Gaussian fitted to its codes help the autoencoder?")
 fitted = rng.multivariate_normal(points.mean(axis=0), np.cov(points.T), 1000)
 draws = {
     "VAE, prior": vae.mean(prior[:1000]),
@@ -227,12 +235,13 @@ number("standard deviation of the autoencoder's codes", points.std())
 for name, pictures in draws.items():
     number(f"told apart: {name}", told_apart(pictures, own[name.partition(",")[0]]), "%")
     number(f"ink: {name}", pictures.sum(axis=1).mean())
-say("""Brown's "very likely" is 60 %, and it takes all 60,000 images. Codes of new images are not much better:
-69 %. The autoencoder's codes have a standard deviation of 6, so a draw from N(0, I) is nearly at one point
-for it: its pictures are faint and almost always told apart. But that is a fault of N(0, I). Draws from a
-Gaussian that is fitted to the codes are about as easy to tell apart as the VAE's draws from its prior. The
-"empty pockets" of a slide (Brown) are mostly a question of where one draws, and the KL answers it in
-advance.""")
+say("""The slide's "very likely" is 60 %, and only if we count all 60,000 images. For codes of new images it
+is not much more: 69 %. The autoencoder's codes have a standard deviation of 6. On this scale all draws from
+N(0, I) are close to 0, so the pictures are faint and almost always told apart. But the reason is the choice
+of N(0, I). If we fit a Gaussian to the codes, the pictures of its draws are about as hard to tell apart as
+those of the VAE's draws from its prior. A slide says that an autoencoder without the KL might have "empty"
+pockets of latent space (Brown). Here the main question is where to draw z. The KL answers it in advance:
+from the prior.""")
 grey = mnist.x_test[:4000] / np.float32(255)
 first, last = np.flatnonzero(labels == 3)[0], np.flatnonzero(labels == 0)[0]
 t = np.linspace(0, 1, 9)[:, None]
@@ -255,18 +264,20 @@ save(draw.rows(pictures), "walk", dpi=200)
 # %% [markdown]
 # ## Try on your own
 #
-# - Train with beta = 4 in section 1. The mean KL falls below log 4000: now the estimate of the information
-#   stops growing before its limit.
-# - Walk from a 3 to a 3 of another hand. Then from a code to its negative: the straight line passes 0.
-# - Fit a Gaussian mixture (lesson 10) to the autoencoder's codes and draw from it: an autoencoder with a
-#   prior that is fitted afterwards.
+# - Train the VAE with beta=4 (an argument of its loss_and_grads). The mean KL falls below log 4000. Now the
+#   estimate of the information stops growing before it reaches its limit.
+# - Walk from a 3 to another 3. Then walk from a code to its negative: the straight line passes through 0, and
+#   the arc is not defined, since sin(w) = 0.
+# - Fit a Gaussian mixture (lesson 10) to the autoencoder's codes and draw from it. This is an autoencoder
+#   with a prior that is fitted afterwards.
 #
-# **Exercise** `python -m lessons start 25`: the logarithm of the aggregate posterior
+# **Exercise** `python -m lessons start 25`: the log-density of the aggregate posterior
 #
 # ## Further reading
 #
 # - Tom White, Sampling Generative Networks, 2016: the arc
 # - Matthew Hoffman and Matthew Johnson, ELBO Surgery, 2016
 # - Alireza Makhzani et al., Adversarial Autoencoders, 2016: the aggregate posterior
+# - Ben Poole et al., On Variational Bounds of Mutual Information, 2019: the estimate is a lower bound
 # - Partha Ghosh et al., From Variational to Deterministic Autoencoders, 2020
 # - David McAllester and Karl Stratos, Formal Limitations on the Measurement of Mutual Information, 2020

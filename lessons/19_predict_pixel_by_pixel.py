@@ -1,12 +1,13 @@
 # %% [markdown]
 # # 19. Predict pixel by pixel, and see where the VAE stands
 #
-# **You will** factorize p(x) over pixels, mask a logistic model so that no pixel sees itself, fit it, draw
-# from it and complete half images; and put it beside an independent model, a mixture and a VAE, on the same
-# images.
+# **You will** factorize p(x) over pixels; mask a logistic model so that no pixel sees itself; fit it, draw
+# from it and complete half images; and compare it with an independent model, a mixture and a VAE on the same
+# test images.
 #
-# **You will learn** why a product of conditionals sums to 1; what goes wrong with the diagonal left in; which
-# models have an exact log p(x) and which a bound; what each model of the zoo can evaluate and draw.
+# **You will learn** why a product of conditionals sums to 1; what goes wrong if the diagonal is not masked;
+# which models have an exact log p(x) and which only a bound; which generative models can evaluate log p(x)
+# and how each of them draws.
 #
 # **You need** lessons 4 (the nll in logits), 8 (training), 10 (mixtures) and 11 (the importance-weighted
 # bound); about 30 minutes, of which a quarter of a minute is training.
@@ -34,15 +35,15 @@ rng = np.random.default_rng(0)
 #
 #     p(x) = p(x_1) p(x_2 | x_1) p(x_3 | x_1, x_2) ... p(x_D | x_1, ..., x_(D-1))
 #
-# An autoregressive model gives each factor a formula. The simplest for pixels of 0 and 1 is logistic:
+# An autoregressive model uses a formula for each factor. A simple one for pixels of 0 and 1 is logistic:
 #
 #     p(x_d = 1 | pixels before d) = sigmoid(b_d + sum over e < d of x_e W_ed)
 #
-# All D logits at once are x @ W + b, if W is 0 on the diagonal and below: `np.triu(W, 1)`. Then
+# If W is 0 on the diagonal and below, as `np.triu(W, 1)` is, then x @ W + b is the row of all D logits. Then
 # -log p(x) is `ops.bernoulli_nll(logits, x)` of lesson 4, without a latent, a bound or a sample.
 #
-# Why the sum over all images is 1: sum over x_D first. It occurs in the last factor only, whose two values
-# add up to 1. What is left is the same sum for D - 1 pixels.
+# The sum over all images is 1. Proof: sum over x_D first. It occurs only in the last factor, whose two values
+# add up to 1. What remains is the same sum for D - 1 pixels; repeat.
 # %%
 section("1. Multiply conditionals")
 D = 10
@@ -56,22 +57,23 @@ def logistic_nll(x, W, b, mask):
 
 mask = np.triu(np.ones((D, D)), 1)
 W, b = rng.standard_normal((D, D)), rng.standard_normal(D)
-guess("Any weights at all, ten pixels: what is the sum of p(x) over the 1,024 images?")
+guess("Ten pixels, random weights: what is the sum of p(x) over the 1,024 images?")
 beside("sum of p(x), random weights", np.exp(-logistic_nll(images, W, b, mask)).sum(), 1, 1e-12)
 number("numbers in a table of all images", 2**D - 1)
 number("weights of the logistic model", mask.sum() + D)
-say("""1, whatever the weights are. The price is in the formula: a table has a number for every image, and the
-logistic model 55 for all of them. For 196 pixels it has 19,306, and a table would have 10^59.""")
+say("""The sum is 1 for all weights. The price is that the formula is restricted: a table has a number of its
+own for every image but one, while the logistic model has only 55 numbers for all images. For 196 pixels it
+has 19,306, and a table would have 10^59.""")
 
 # %% [markdown]
-# ## 2. Leave nothing on the diagonal
+# ## 2. Mask the diagonal
 #
-# The derivative is that of lesson 4, with the mask once more: weights that do not count get no gradient.
+# The derivative is that of lesson 4, with the mask applied again: masked weights get the derivative 0.
 #
 #     dlogits = dnll (sigmoid(logits) - x),   dW = (x' dlogits) * mask,   db = sum over the batch of dlogits
 #
-# Ten pixels in the middle of real digits, in a row, are a small world in which everything can be summed:
-# `share` is the share of 30,000 training images that show each of the 1,024 patterns.
+# As a small example, in which we can sum over all patterns, take ten neighboring pixels from the middle row
+# of real digits. For each of the 1,024 patterns, `share` is the share of 30,000 training images that show it.
 
 
 # %%
@@ -87,7 +89,7 @@ def small(grey):
     return mv.binarize(mean.reshape(-1, 196), rng).astype(np.float32)
 
 
-section("2. Leave nothing on the diagonal")
+section("2. Mask the diagonal")
 mnist = mv.load_mnist()
 x_train, x_test = small(mnist.x_train[:30_000]), small(mnist.x_test[:2000])  # (N, 196)
 row = x_train.reshape(-1, 14, 14)[:, 7, 2:12].astype(int)  # (N, D)
@@ -111,28 +113,28 @@ def descend(mask, steps=400):
     return W, b
 
 
-guess(
-    "With the diagonal left in, the nll falls further. Without a test set, how can you tell that it is wrong?"
-)
+guess("Without a masked diagonal the nll falls further. How can you detect this without test images?")
 number("entropy of the ten pixels", entropy, "nats: no model has a smaller mean nll")
-for name, kept in {"masked": mask, "diagonal left in": np.triu(np.ones((D, D)))}.items():
+for name, kept in {"masked": mask, "diagonal not masked": np.triu(np.ones((D, D)))}.items():
     W, b = descend(kept)
     nll = logistic_nll(images, W, b, kept)
     number(f"mean nll, {name}", share @ nll, "nats")
     number(f"sum of p(x) over all images, {name}", np.exp(-nll).sum())
-say("""A pixel that sees itself copies itself. The nll goes below the entropy, which no distribution can do,
-and the sum goes to 2^10: each image gets probability 1. On 196 pixels the sum cannot be computed, but a test
-can flip pixel d and see whether logit d or one before it moves.""")
+say("""If a pixel sees itself, the model learns to copy it. The nll goes below the entropy, which is
+impossible for a distribution, and the sum goes to 2^10: each image gets a "probability" near 1. For 196
+pixels the sum cannot be computed. But a test can flip pixel d and check that logit d and all logits before it
+stay the same.""")
 
 # %% [markdown]
-# ## 3. See what is lost
+# ## 3. Measure the KL to the data
 #
-# The mean nll is the entropy of the data plus KL(data || model). A slide names the goal "evaluating pi(x) for
-# new samples", pi being the true distribution (Isachenko). A model evaluates its own p(x). The mean of
-# log pi(x) - log p(x) is this KL, which is unknown for real images. For the ten pixels we know it. At the
-# best weights the derivative is zero: E[x_e x_d] = E[x_e sigmoid(logit_d)] over the data, for every e < d.
+# The mean nll is the entropy of the data plus KL(data || model). A slide gives as a goal "evaluating pi(x)
+# for new samples", where pi is the true distribution (Isachenko). But a model evaluates its own p(x). The
+# mean of log pi(x) - log p(x) under pi is this KL. For real images it is unknown; for the ten pixels we can
+# compute it, with `share` as pi. At the best weights the derivative is zero. So over the data,
+# E[x_e x_d] = E[x_e sigmoid(logit_d)] for every e < d.
 # %%
-section("3. See what is lost")
+section("3. Measure the KL to the data")
 
 
 def newton(order, steps=12):
@@ -159,26 +161,28 @@ number("KL(data || model)", divergence, "nats")
 on = share @ images  # (D,)
 alone = -(on * np.log(on) + (1 - on) * np.log(1 - on)).sum()
 number("KL(data || independent pixels)", alone - entropy, "nats")
-guess("The product rule holds in every order. Is the logistic model the same in every order?")
+guess("The product rule holds in every order. Is the logistic model equally good in every order?")
 orders = [rng.permutation(D) for _ in range(100)]
 nlls = [share @ ops.bernoulli_nll(newton(order), images[:, order]) for order in orders]
 number("KL, best of 100 orders", min(nlls) - entropy, "nats")
 number("KL, worst of 100 orders", max(nlls) - entropy, "nats")
-say("""No: the rule is exact, the formula of a factor is not, and the order decides which factors it has to
-fit. In each of these orders the model wins back four fifths of what independent pixels lose.""")
+say("""No: the product rule is exact, but the logistic formula for a factor is an approximation, and the order
+decides which factors it must approximate. In each of these orders, the KL is about four fifths smaller than
+that of independent pixels.""")
 
 # %% [markdown]
 # ## 4. Compare models on real images
 #
-# 14 x 14 pixels, the same 30,000 + 2,000 images for all:
+# The images have 14 x 14 pixels. All models are trained on the same 30,000 images, the mixture on the first
+# 3,000 of them, and tested on the same 2,000:
 #
-#     independent pixels     exact
-#     mixture of 20          exact, by EM on 3,000 images (lesson 10)
-#     logistic               exact, Adam, 400 minibatches of 200
+#     independent pixels     exact log p(x)
+#     mixture of 20          exact log p(x); EM, 15 steps (lesson 10)
+#     logistic               exact log p(x); Adam, 400 minibatches of 200
 #     VAE 196-200-20         a bound, and a tighter one (lesson 11); Adam, 400 minibatches of 200
 # %%
 section("4. Compare models on real images")
-guess("Which has the smaller -log p(x): a VAE with 91,036 weights, or one layer with 19,306?")
+guess("Which has the smaller -log p(x): a VAE with 91,036 weights or one layer with 19,306?")
 mask = np.triu(np.ones((196, 196), np.float32), 1)
 mean = x_train.mean(axis=0).clip(1e-3, 1 - 1e-3)
 start = np.log(mean / (1 - mean))
@@ -209,19 +213,21 @@ scores = {
 for name, score in scores.items():
     number(name, score, "nats per image")
 beside("weights of the VAE", sum(a.size for a in vae.params.values()), 91_036, 0, word="counted")
-say("""By the -ELBO the one layer wins; by the tighter bound, which is closer to the VAE's own -log p(x), the
-VAE wins. The logistic number is exact and the VAE's is a bound: from its -ELBO alone we cannot tell which
-model is better, because the gap is larger than the difference. (Deep did not simply beat logistic. It does
-after longer training: with 1,500 minibatches we had 39.5 for the -ELBO and 40.2 for the logistic model.)""")
+say("""By the -ELBO the logistic model is better. By the tighter bound, which is closer to -log p(x) of the
+VAE, the VAE is better. The number of the logistic model is exact; that of the VAE is a bound. So its -ELBO
+alone cannot tell which model is better, because the gap of the bound is larger than the difference between
+the models. (More training settles it: after 1,500 minibatches the -ELBO is about 38.8 and the logistic
+model is at 39.9.)""")
 
 # %% [markdown]
 # ## 5. Draw, and complete
 #
-# A draw takes D steps, one for each pixel, each given the pixels drawn before: x_d = 1 with probability
-# sigmoid(b_d + sum over e < d of x_e W_ed). A VAE decodes all pixels in one pass. In return, the first half
-# of an image can be given instead of drawn, and the rest is a draw from the exact conditional distribution.
+# A draw takes D steps, one for each pixel: given the pixels before it, x_d = 1 with probability
+# sigmoid(b_d + sum over e < d of x_e W_ed). A VAE decodes all pixels in one pass. The D steps have an
+# advantage: if the first half of an image is given, the steps of the second half draw it from the model's
+# exact conditional distribution.
 #
-# A check: along a draw, -log p(x) and the sum of the entropies of its D coins have the same mean.
+# As a check, -log p(x) of a draw and the sum of the entropies of its D coins have the same mean.
 # %%
 section("5. Draw, and complete")
 
@@ -236,7 +242,7 @@ def draw(x, first):
     return total
 
 
-guess("Is the mean -log p(x) of the model's own draws smaller or larger than that of test images?")
+guess("Is the mean -log p(x) of draws from the model smaller or larger than that of test images?")
 draws = np.zeros((2000, 196), np.float32)
 coins = draw(draws, 0)
 nll = logistic_nll(draws, **weights, mask=mask).astype(float)
@@ -255,19 +261,20 @@ rows = {
 }
 save(lesson19.pictures(rows), "pictures", dpi=200)
 save(lesson19.ladder(scores), "ladder", dpi=200)
-say("""Larger: test images are more probable under the model than what it draws itself, so it spreads
-probability over images that are no digits. The figure shows it. A continued half mostly joins what is given,
-but free draws of both models are seldom digits: 40 nats say little about how a draw looks.""")
+say("""It is larger: on average, test images are more probable under the model than its own draws. So the
+model gives much of the probability to images that are no digits, as the figure shows. A completed half mostly
+fits the given half, but free draws of both models are seldom digits. An nll near 40 nats says little about
+how a draw looks.""")
 
 # %% [markdown]
-# ## 6. See the whole zoo
+# ## 6. Compare kinds of models
 #
 # | model | log p(x) | a draw | a latent | lesson |
 # |---|---|---|---|---|
 # | mixture | exact, a sum | one pass | exact posterior | 10 |
 # | probabilistic PCA | exact | one pass | exact posterior | 9 |
 # | autoregressive | exact, one pass | D passes | none | 19 |
-# | normalizing flow | exact, one pass | one pass | z of the size of x, x = g(z) invertible | below |
+# | normalizing flow | exact, one pass | one pass, or D passes | z, x = g(z) invertible | below |
 # | VAE | a bound | one pass | approximate posterior | 3 to 8 |
 # | autoencoder | none | none | a code | 12 |
 # | GAN | none | one pass | z, without a posterior | |
@@ -277,32 +284,33 @@ but free draws of both models are seldom digits: 40 nats say little about how a 
 # A flow in one line: x = g(z) with z ~ N(0, 1) has log p(x) = log N(z; 0, 1) - log |g'(z)| at z = g^-1(x).
 # With g = sinh: z = asinh(x), g'(z) = sqrt(1 + x^2).
 # %%
-section("6. See the whole zoo")
+section("6. Compare kinds of models")
 x, step = np.linspace(-2000, 2000, 2_000_001, retstep=True)
 density = np.exp(-0.5 * np.arcsinh(x) ** 2) / np.sqrt(2 * np.pi * (1 + x**2))
 beside(
     "integral of the flow's density", density.sum() * step, math.erf(math.asinh(2000) / math.sqrt(2)), 1e-9
 )
-say("""Every model gives something up. A VAE gives up the exact log p(x). It gets a short code, draws in one
-pass, and an encoder that infers the code of a new image. Where you need log p(x) itself, take an exact model,
-or report the tighter bound with its K.""")
+say("""Every model gives something up. A VAE gives up the exact log p(x). In return it has a short code, draws
+in one pass, and an encoder that finds the code of a new image in one pass. If you need log p(x) itself, take
+an exact model, or report the tighter bound together with its K.""")
 
 # %% [markdown]
 # ## Try on your own
 #
-# - Leave the diagonal in for the 196 pixels of section 4. How small does the nll of test images become?
-# - In section 5 give the right half instead of the upper one. Why can the model not use it? What order of the
-#   pixels would let it?
-# - Train both models of section 4 for 1,500 minibatches. Which of them still improves?
+# - Do not mask the diagonal for the 196 pixels of section 4. How small does the nll of test images become?
+# - In section 5, suppose that the right half is given instead of the upper one. Why can the model not use all
+#   of it? In which order of the pixels could it?
+# - Train both models of section 4 for 1,500 minibatches (also in the learning rate). Which improves more?
 #
 # **Exercise** `python -m lessons start 32`: write `logistic_nll` and its derivative, mask included.
 #
 # ## Further reading
 #
-# - Brendan Frey, Graphical Models for Machine Learning and Digital Communication, 1998: the logistic model
-# - Hugo Larochelle and Iain Murray, The Neural Autoregressive Distribution Estimator, 2011
-# - Ian Goodfellow et al., Generative Adversarial Nets, 2014
-# - Lucas Theis, Aaron van den Oord and Matthias Bethge, A Note on the Evaluation of Generative Models, 2016
-# - Mathieu Germain et al., MADE: Masked Autoencoder for Distribution Estimation, 2015
-# - Aaron van den Oord, Nal Kalchbrenner and Koray Kavukcuoglu, Pixel Recurrent Neural Networks, 2016
-# - George Papamakarios et al., Normalizing Flows for Probabilistic Modeling and Inference, 2021
+# - B. J. Frey, "Graphical Models for Machine Learning and Digital Communication", 1998 (the logistic model)
+# - H. Larochelle and I. Murray, "The Neural Autoregressive Distribution Estimator", 2011
+# - I. Goodfellow et al., "Generative Adversarial Nets", 2014
+# - M. Germain, K. Gregor, I. Murray and H. Larochelle, "MADE: Masked Autoencoder for Distribution
+#   Estimation", 2015
+# - L. Theis, A. van den Oord and M. Bethge, "A Note on the Evaluation of Generative Models", 2016
+# - A. van den Oord, N. Kalchbrenner and K. Kavukcuoglu, "Pixel Recurrent Neural Networks", 2016
+# - G. Papamakarios et al., "Normalizing Flows for Probabilistic Modeling and Inference", 2021
