@@ -70,7 +70,7 @@ beside("largest entry of the gradient there", slope, 0, 1e-9)
 
 
 def train(model, steps, loss_and_grads=None, lr=3e-3, batch=64):
-    """Adam on grey digits; lr falls to 0 in the second half. loss_and_grads(x) replaces the model's own."""
+    """Adam on gray digits; lr falls to 0 in the second half. loss_and_grads(x) replaces the model's own."""
     adam, draws = mv.Adam(lr=lr), np.random.default_rng(1)
     for step in range(steps):
         adam.lr = lr * min(1, 2 - 2 * step / steps)
@@ -179,9 +179,9 @@ for kind, amount in (("salt-and-pepper", 0.2), ("mask", 0.5)):
     other = inputs.corrupt(x_test, kind, amount, rng)
     number(f"squared error of {kind} noise, {amount:g}", squared(other))
     number(f"after the denoising autoencoder, {kind}", squared(denoiser.reconstruct(other)))
-say("""It was never trained on these two kinds of noise. After salt and pepper (a fifth of the pixels become 0
-or 1) its error is almost as small as after Gaussian noise. A mask sets half of the pixels to 0 and leaves
-holes in the strokes: the denoiser repairs little of that damage.""")
+say("""The denoising autoencoder was not trained on these two kinds of noise. For salt and pepper (a fifth of
+the pixels become 0 or 1) its error is almost as small as for Gaussian noise. A mask sets half of the pixels
+to 0 and leaves holes in the strokes. The autoencoder repairs little of that damage.""")
 save(draw.rows({name: row[:10] for name, row in pictures.items()}), "denoised", dpi=200)
 
 # %% [markdown]

@@ -179,7 +179,7 @@ for s in (0.9, 0.5, 0.1):
     beside(f"s = {s:g}: their sum", together + information, -math.log(s), 1e-9, word="mean KL")
 say("""The information cannot exceed log 2, because z can do no more than tell two images apart. The rest of
 the KL is the KL of q(z) to the prior. With n images the information is at most log n. The same limit holds
-for an *estimate* from n images, even if there are more images than these:""")
+for an estimate from n images, even if the data set has more images:""")
 guess("The VAE's mean KL is 15 nats. How much of it is information, in an estimate from 1,000 images?")
 mean_kl = ops.gaussian_kl(mu, logvar).mean()
 number("mean KL of 4,000 test images", mean_kl, "nats per image")

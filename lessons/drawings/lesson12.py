@@ -11,11 +11,12 @@ SIZE = 14  # points
 
 
 def rows(pictures):
-    """Rows of digits, name -> (n, D), each row under the next and with its name beside it."""
+    """name -> (n, D): one row of digits for each name, with the name on the left."""
     n = len(next(iter(pictures.values())))
     figure, axes = canvas(height=0.85 * len(pictures), width=0.8 + 0.11 * max(map(len, pictures)) + 0.82 * n)
     sheet = plots.tile(np.concatenate(list(pictures.values())), (28, 28), columns=n, gap=4)
     axes.imshow(sheet, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_anchor("E")  # room for the names
     axes.set_yticks(14 + 32 * np.arange(len(pictures)), list(pictures), fontsize=SIZE)
     axes.set_xticks([])
     axes.tick_params(length=0)
@@ -23,8 +24,18 @@ def rows(pictures):
     return figure
 
 
+def apart(points, least):
+    """The points (n, 2), moved until each pair is at least this far apart."""
+    points = points.copy()
+    for _ in range(200):
+        away = points[:, None] - points  # (n, n, 2)
+        distance = np.linalg.norm(away, axis=2, keepdims=True) + 1e-9
+        points += 0.25 * (away / distance * np.maximum(least - distance, 0)).sum(axis=1)
+    return points
+
+
 def latent_planes(planes, labels):
-    """title -> terms, mu (N, 2), std (N, 2): a dot for each mu, the ellipse of some q, and the prior's."""
+    """title -> terms, mu (N, 2), std (N, 2): a dot for each mu, ellipses of some q, a circle of the prior."""
     figure, panels = canvas(len(planes), height=4.4, width=12)
     for axes, (title, (_, mu, std)) in zip(panels, planes.items(), strict=True):
         for digit, colour in enumerate(plots.DIGITS):
@@ -32,18 +43,19 @@ def latent_planes(planes, labels):
         for centre, radius, digit in zip(mu[:60], std[:60], labels[:60], strict=True):
             colour = plots.DIGITS[digit]
             axes.add_patch(Ellipse(centre, *(2 * radius), fill=False, color=colour, lw=1))
-        for digit, colour in enumerate(plots.DIGITS):
-            middle = np.median(mu[labels == digit], axis=0)
-            if mu.std() > 0.1:  # otherwise all digits are at the same place
+        wide = max(3.3, 1.05 * np.quantile(np.abs(mu), 0.999))
+        if mu.std() > 0.1:  # otherwise all digits are at the same place
+            middles = np.array([np.median(mu[labels == digit], axis=0) for digit in range(10)])
+            for digit, middle in enumerate(apart(middles, 0.17 * wide)):
+                colour = plots.DIGITS[digit]
                 box = {"boxstyle": "circle,pad=0.1", "fc": "white", "ec": colour}
                 axes.text(*middle, digit, fontsize=SIZE, color=colour, ha="center", va="center", bbox=box)
-        wide = max(3.3, 1.05 * np.quantile(np.abs(mu), 0.999))
         axes.add_patch(Circle((0, 0), 2, fill=False, color="black", lw=2, ls="--", zorder=9))
         axes.set(xlim=(-wide, wide), ylim=(-wide, wide), aspect="equal")
         axes.set_title(title, fontsize=SIZE)
         axes.set_xlabel("$z_1$", fontsize=SIZE)
         axes.tick_params(labelsize=SIZE)
     panels[1].text(0, 2.2, "prior, 2 standard deviations", fontsize=SIZE, ha="center")
-    panels[1].text(0, -1.6, "every q, 1 of its own", fontsize=SIZE, ha="center")
+    panels[1].text(0, -2.6, "each q, 1 standard deviation", fontsize=SIZE, ha="center")
     panels[0].set_ylabel("$z_2$", fontsize=SIZE)
     return figure

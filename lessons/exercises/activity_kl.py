@@ -1,15 +1,15 @@
 """Keep the codes of an autoencoder inactive
 
-Write the penalty of a sparse autoencoder and its derivative. The code (B, L) has its entries in (0, 1); m_l
-is the mean of latent l over the batch. With t the activity that we want, a number in (0, 1),
+Write the penalty of a sparse autoencoder and its derivative. The entries of the code (B, L) are in (0, 1);
+m_l is the mean of latent l over the batch. Let t in (0, 1) be the activity that we want. The penalty is
 
     kl = sum over l of KL(Bernoulli(t) || Bernoulli(m_l))
 
-which is one number for the whole batch. Backward is given dkl, the derivative of the loss with respect to kl:
-a number too.
+It is one number for the whole batch. The backward function receives dkl, the derivative of the loss with
+respect to kl, which is one number too.
 
-Where to look: lesson 12. Average first, over the batch, and compute with the L means m. Every entry of a
-column of the code has the same derivative, because only the mean counts.
+Where to look: lesson 12, section 4. First average over the batch, then use only the L means m. All entries in
+a column of the code have the same derivative, because the penalty depends on their mean only.
 
 The formula: KL(Bernoulli(t) || Bernoulli(m)) = t log(t / m) + (1 - t) log((1 - t) / (1 - m)). Its derivative
 with respect to m is -t / m + (1 - t) / (1 - m), and dm_l / dcode_bl = 1 / B.
@@ -67,27 +67,27 @@ FORWARD = Part(
     """,
     slips="""
     m = code; kl = (on + off).sum(axis=-1).mean()
-        # the KL is taken of every code and then averaged: it is the KL of the mean code
-    m = code; kl = (on + off).sum()  # the KL is taken of every code: it is the KL of the mean code
-    m = code; kl = (on + off).mean()  # the KL is taken of every code: it is the KL of the mean code
+        # the KL is computed for every code and then averaged: compute it for the mean code
+    m = code; kl = (on + off).sum()  # the KL is computed for every code: compute it for the mean code
+    m = code; kl = (on + off).mean()  # the KL is computed for every code: compute it for the mean code
     m = code.mean(axis=1)  # the mean runs over the latents: m_l is a mean over the batch, axis 0
     m = code.mean()  # one mean of all codes: each latent has its own, over the batch
-    m = code.sum(axis=0)  # m is a sum over the batch: the activity is a mean
-    m = (code > 0.5).mean(axis=0)  # m counts the codes above 1/2: it is the mean of the codes
+    m = code.sum(axis=0)  # m is a sum over the batch: take the mean
+    m = (code > 0.5).mean(axis=0)  # m is the share of codes above 1/2: take the mean of the codes
     on = m * log(m / activity); off = (1 - m) * log((1 - m) / (1 - activity))
         # this is KL(Bernoulli(m) || Bernoulli(t)): t comes first
     on = activity * log(m / activity); off = (1 - activity) * log((1 - m) / (1 - activity))
-        # both logarithms are upside down: a KL is never negative
-    off = 0 * m  # the part (1 - t) log((1 - t) / (1 - m)) of the units that are off is missing
+        # the ratios in both logarithms are inverted: a KL is never negative
+    off = 0 * m  # the second term, (1 - t) log((1 - t) / (1 - m)), is missing
     on = -activity * log(m); off = -(1 - activity) * log(1 - m)
-        # this is the cross-entropy: the KL is less by the entropy of t, and 0 where m = t
-    kl = (on + off).mean()  # the KL is averaged over the latents: it is their sum
-    kl = (on + off).sum() / len(code)  # the penalty is divided by B: it is one number for the batch
+        # this is the cross-entropy: subtract the entropy of Bernoulli(t), so that the KL is 0 at m = t
+    kl = (on + off).mean()  # the KL is averaged over the latents: take the sum
+    kl = (on + off).sum() / len(code)  # the penalty is divided by B: the mean m has this 1/B already
     kl = (on + off).sum() * len(code)  # the penalty is multiplied by B: it is one number for the batch
     kl = on + off  # the sum over the latents is missing
     on = activity * log2(activity / m); off = (1 - activity) * log2((1 - activity) / (1 - m))
-        # the logarithms have base 2: nats have base e
-    kl = ((m - activity)**2).sum()  # this is a squared difference: it is a KL
+        # the logarithms have base 2: for nats the base is e
+    kl = ((m - activity)**2).sum()  # this is a squared difference, not a KL
     m = clip(code.mean(axis=0), SMALL, 1 - SMALL)  # the mean is clipped at SMALL: it may be closer to 0 or 1
     on = activity * log(activity / (m + SMALL)); off = (1 - activity) * log((1 - activity) / (1 - m + SMALL))
         # SMALL is added to the means: that changes small ones
@@ -106,26 +106,26 @@ BACKWARD = Part(
     """,
     slips="""
     dcode = dkl * slope + zeros_like(code)  # the 1/B is missing: m is a mean over the batch
-    m = code  # the derivative is taken at every code: it is taken at the mean code
+    m = code  # the derivative is taken at every code: take it at the mean code
     m = code; dcode = dkl * slope + zeros_like(code)
-        # the derivative is taken at every code, and the 1/B is missing
+        # the derivative is taken at every code, not at the mean code, and the 1/B is missing
     m = code.mean(axis=1, keepdims=True)  # the mean runs over the latents: m_l is a mean over the batch
     m = code.mean()  # one mean of all codes: each latent has its own, over the batch
     m = clip(code.mean(axis=0), SMALL, 1 - SMALL)  # the mean is clipped at SMALL: it may be closer to 0 or 1
     slope = activity / m - (1 - activity) / (1 - m)  # the derivative has the wrong sign: -t/m + (1-t)/(1-m)
     slope = (1 - activity) / (1 - m) + activity / m  # t / m has the wrong sign
-    slope = -activity / m  # the part (1 - t) / (1 - m) is missing
+    slope = -activity / m  # the term (1 - t) / (1 - m) is missing
     slope = log(m / activity) - log((1 - m) / (1 - activity))
         # this is the derivative of KL(Bernoulli(m) || Bernoulli(t)): t comes first
     slope = ((1 - activity) / (1 - m) - activity / m) * m * (1 - m)
         # this is the derivative with respect to the logits of m, not to the code
     slope = ((1 - activity) / (1 - m) - activity / m); dcode = dkl * slope * code * (1 - code) / len(code)
-        # the sigmoid's slope is in it already: dcode is with respect to the code
+        # this includes the slope of a sigmoid: the derivative is with respect to the code, not its logit
     slope = m - activity  # this is m - t: divide it by m (1 - m)
     dcode = slope / len(code) + zeros_like(code)  # dkl is missing
-    dcode = dkl * slope / code.size + zeros_like(code)  # it is divided by B L: divide by B, the batch
-    dcode = dkl * slope / code.shape[1] + zeros_like(code)  # it is divided by L: divide by B, the batch
-    dcode = dkl * slope / len(code)  # one row is returned: dcode has the shape of the code, (B, L)
+    dcode = dkl * slope / code.size + zeros_like(code)  # the derivative is divided by B L: divide by B only
+    dcode = dkl * slope / code.shape[1] + zeros_like(code)  # the derivative is divided by L: divide by B
+    dcode = dkl * slope / len(code)  # this is one row: dcode has the shape of the code, (B, L)
     kl = (activity * log(activity / m) + (1 - activity) * log((1 - activity) / (1 - m))).sum(); \
 dcode = kl * slope / len(code) + zeros_like(code)  # kl is used where dkl belongs
     """,

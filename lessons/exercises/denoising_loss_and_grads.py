@@ -5,13 +5,13 @@ It encodes a corrupted x, and its target is the clean x:
 
     loss = 1/2 mean over the batch of |tanh(x~ W) V - x|^2,    x~ = corrupt(x)
 
-corrupt is a function that draws new noise at every call. There are no biases.
+corrupt is a function that draws new noise at every call, so call it once. There are no biases.
 
-Where to look: lessons 4 and 12. Write the forward pass first, one array a line, and keep every array: the
-backward pass needs x~ and the code again. Then go back through it in reverse.
+Where to look: lessons 4 and 12. Write the forward pass first, one array per line, and keep every array: the
+backward pass uses x~ and the code again. Then write the derivatives in reverse order.
 
-The formula: with the code h = tanh(x~ W) and the output y = h V, dy = (y - x) / B; dV = h' dy; dh = dy V'; da
-= dh (1 - h^2) with a = x~ W; dW = x~' da. The clean x occurs once, in dy.
+The formula: let a = x~ W, the code h = tanh(a) and the output y = h V. Then dy = (y - x) / B; dV = h' dy;
+dh = dy V'; da = dh (1 - h^2); dW = x~' da. In the backward pass the clean x occurs only in dy.
 """
 
 import numpy as np
@@ -22,13 +22,13 @@ from . import Exercise, Part
 
 
 class Corrupt(Cost):
-    """corrupt(x), with other noise at every call; noises (calls, B, D)."""
+    """corrupt(x), with new noise at every call; noises (calls, B, D)."""
 
     def __init__(self, noises):
         self.noises, self.shape, self.calls = noises, noises.shape[1:], 0
 
     def anew(self):
-        """The same noises, from the first on."""
+        """The same noises, again from the first."""
         return Corrupt(self.noises)
 
     f = property(anew)  # as the walk calls it
@@ -76,38 +76,38 @@ DENOISE = Part(
         dW = noisy.T @ da  # (D, L)
     """,
     slips="""
-    off = y - noisy  # the target is the corrupted x, noise and all: it is the clean x
-    off = y - corrupt(x)  # the target is corrupted, with noise of its own: it is the clean x
+    off = y - noisy  # the target here is the corrupted x: use the clean x
+    off = y - corrupt(x)  # the target here has new noise: use the clean x
     noisy = x  # x is not corrupted: the encoder receives corrupt(x)
     dW = corrupt(x).T @ da
-        # corrupt is called again in the backward pass: that draws other noise. Keep x~ from the forward pass
+        # corrupt is called again in the backward pass: it draws new noise. Keep x~ from the forward pass
     again = corrupt(x); dV = tanh(again @ W).T @ dy
-        # corrupt is called again for dV: that draws other noise. Keep the code from the forward pass
-    code = tanh(corrupt(x) @ W)  # corrupt is called twice: the code has other noise than the x~ of dW
+        # corrupt is called again for dV: it draws new noise. Keep the code from the forward pass
+    code = tanh(corrupt(x) @ W)  # corrupt is called twice: the code and dW have different noise
     noisy = corrupt(corrupt(x))  # x is corrupted twice
-    noisy = clip(corrupt(x), 0, 1)  # x~ is clipped at 0 and 1: it may be any number
-    dW = x.T @ da  # dW has the clean x: the encoder's input is the corrupted one
-    again = tanh(x @ W); dV = again.T @ dy  # dV has the code of the clean x: keep that of the corrupted one
-    dy = y - noisy; dy = dy / len(x)  # the backward pass has the corrupted x as its target: it is the clean x
+    noisy = clip(corrupt(x), 0, 1)  # x~ is clipped to [0, 1]: its entries may be any numbers
+    dW = x.T @ da  # dW uses the clean x: use x~, the encoder's input
+    again = tanh(x @ W); dV = again.T @ dy  # dV uses the code of the clean x: use that of x~
+    dy = y - noisy; dy = dy / len(x)  # the target in dy is the corrupted x: use the clean x
     loss = 0.5 * (off**2).mean()
-        # the squared error is averaged over pixels as well: sum over pixels, average over the batch
+        # the squared error is averaged over pixels too: sum over pixels, average over the batch
     loss = 0.5 * (off**2).mean(); dy = off / x.size
-        # loss and gradient are averaged over pixels as well: sum over pixels, average over the batch
-    loss = 0.5 * (off**2).sum()  # the loss is summed over the batch: it is the mean
-    loss = 0.5 * (off**2).sum(); dy = off  # loss and gradient are summed over the batch: they are means
+        # loss and gradient are averaged over pixels too: sum over pixels, average over the batch
+    loss = 0.5 * (off**2).sum()  # the loss is summed over the batch: take the mean
+    loss = 0.5 * (off**2).sum(); dy = off  # loss and gradient are summed over the batch: take the mean
     dy = off  # the gradient lacks the 1/B of the mean over the batch
     loss = (off**2).sum(axis=-1).mean(); dy = 2 * off / len(x)  # the 1/2 is missing, in the loss and in dy
     loss = (off**2).sum(axis=-1).mean()  # the 1/2 of the loss is missing
     dy = 2 * off / len(x)  # dy is twice what it should be: the 1/2 of the loss cancels the 2 of the square
-    loss = 0.5 * sqrt((off**2).sum(axis=-1)).mean()  # the root of the squared error is taken
-    off = x - y  # y - x has the wrong sign: the loss does not notice, its gradient does
+    loss = 0.5 * sqrt((off**2).sum(axis=-1)).mean()  # the square root is wrong: use the squared error
+    off = x - y  # y - x has the wrong sign: the loss is the same, but its gradient is not
     da = dcode  # the derivative of tanh is missing: 1 - h^2
-    da = dcode * (1 - tanh(code)**2)  # tanh is applied twice: h = tanh(a) already, so its slope is 1 - h^2
+    da = dcode * (1 - tanh(code)**2)  # tanh is applied twice: h is tanh(a) already, so the slope is 1 - h^2
     da = dcode * (1 - code)  # the derivative of tanh is 1 - h^2, not 1 - h
     da = dcode * code * (1 - code)  # h (1 - h) is the derivative of the sigmoid: that of tanh is 1 - h^2
     code = noisy @ W; da = dcode  # the tanh is missing
-    code = 1 / (1 + exp(-(noisy @ W))); da = dcode * code * (1 - code)  # the code is a sigmoid: it is a tanh
-    y = tanh(code @ V); dy = off / len(x) * (1 - y**2)  # the output has a tanh too: it is linear
+    code = 1 / (1 + exp(-(noisy @ W))); da = dcode * code * (1 - code)  # the code is a sigmoid: use tanh
+    y = tanh(code @ V); dy = off / len(x) * (1 - y**2)  # the output has a tanh too: the output is linear
     """,
     cases={"the loss and its derivatives": draw},
 )

@@ -4,7 +4,7 @@ Write -log p(x) of an autoregressive model for black-and-white pixels, one numbe
 p(x) = product over d of p(x_d given x_1 ... x_(d-1)), where pixel d is 1 with probability sigmoid(logit_d),
 logit_d = b_d + sum over e < d of x_e W_ed. And write its derivatives with respect to W and b. x is (B, D) and
 b is (D,). W is (D, D): its rows belong to the pixels that are seen, its columns to those that are predicted,
-as in x @ W. No entry of W is 0 in advance. Those that would let a pixel see itself or a later one must have no
+as in x @ W. No entry of W is 0 in advance. Those that let a pixel see itself or a later one must have no
 effect, and their derivative is 0. The result must be finite for every logit, even for +-800.
 
 Where to look: lesson 19, sections 1 and 2. np.triu(W, 1) keeps what is above the diagonal. The nll of a pixel
