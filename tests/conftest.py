@@ -1,7 +1,13 @@
-import numpy as np
-import pytest
+import os
 
-from minivae import backends, data
+# tests run on two processes (pytest-xdist), and a process with two threads would wait for the other's; children
+# of tests about threads ask for two
+os.environ |= {"NUMBA_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+from minivae import backends, data  # noqa: E402
 
 
 @pytest.fixture(params=["numpy", "numba"])

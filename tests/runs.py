@@ -58,6 +58,6 @@ def python(script, *arguments, cwd=None, **environment):
     """Run a script in a new interpreter: its exit code, output and errors."""
     result = subprocess.run(
         [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=300,
-        cwd=cwd or PACKAGE.parent, env={**os.environ, **environment},
+        cwd=cwd or PACKAGE.parent, env={**os.environ, "NUMBA_NUM_THREADS": "2", **environment},
     )  # fmt: skip
     return result.returncode, result.stdout.strip(), result.stderr
