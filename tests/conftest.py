@@ -1,13 +1,13 @@
 import os
 
-# tests run on two processes (pytest-xdist), and a process with two threads would wait for the other's; children
-# of tests about threads ask for two
+# tests run in two processes (pytest-xdist); with two threads each they would wait for each other. Tests about
+# threads start children that have two
 os.environ |= {"NUMBA_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
+import numpy as np
+import pytest
 
-from minivae import backends, data  # noqa: E402
+from minivae import backends, data
 
 
 @pytest.fixture(params=["numpy", "numba"])
