@@ -176,7 +176,7 @@ function paintLoss(view) {
   picture(part(".cost"), shares, [height, width], "--cost");
   const costly = [...each].sort((p, q) => q - p).slice(0, 20);
   part(".costly").textContent =
-    `the ${costly.length} pixels that cost most cost ${number(sum(costly))} of ${number(total)} nats`;
+    `the ${costly.length} most expensive pixels: ${number(sum(costly))} of ${number(total)} nats`;
   part(".mean-loss").textContent =
     (kl.length > 1 ? `Bars: the ${name} of each latent. ` : "") +
     `Mean of the ${count} images here: ${view.means ? `${termsOf(view.means)}; ` : ""}` +
