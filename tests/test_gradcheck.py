@@ -279,7 +279,7 @@ def random_model(seed, backends=("numpy",)):
     ("seeds", "backends"),
     [
         (range(4), ("numba",)),
-        (range(10, 66), ("numpy",)),
+        (range(10, 40), ("numpy",)),
         pytest.param(range(100, 160), ("numpy",), marks=pytest.mark.slow),
     ],
 )

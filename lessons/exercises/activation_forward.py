@@ -1,4 +1,4 @@
-"""Bend the line: five activations, five slopes
+"""Apply five activations, and differentiate them
 
 Write the five activations, elementwise: "identity", "relu", "tanh", "softplus" and "sigmoid". a may have any
 shape, and entries from -800 to 800: nothing may become inf or nan, and small results keep their digits

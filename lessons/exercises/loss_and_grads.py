@@ -1,4 +1,4 @@
-"""Walk the whole VAE, forward and backward
+"""Write the whole VAE, forward and backward
 
 Write the whole VAE: forward to the loss, and backward to every parameter. In the library it is a
 method, so its first parameter is the model. Only one kind of model occurs here: one hidden layer of tanh on
