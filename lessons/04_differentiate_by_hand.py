@@ -4,9 +4,9 @@
 # **You will** derive the backward pass of a dense layer, of four activations and of a loss in logits, write
 # each beside its forward pass, and chain them into a decoder with one hidden layer.
 #
-# **You will learn** to derive index by index and then read off the matrices; to check them by their shapes;
-# why the gradient of a bias is a sum; why a loss takes logits and not probabilities; why the Jacobian is
-# never stored.
+# **You will learn** to derive a gradient index by index and then write it as a matrix product; to check the
+# product by its shape; why the gradient of a bias is a sum; why a loss takes logits and not probabilities;
+# why the Jacobian is never stored.
 #
 # **You need** matrix products, partial derivatives, and the chain rule for one variable; about 30 minutes.
 #
@@ -36,7 +36,8 @@ rng = np.random.default_rng(0)
 #     dW_kj = sum_i da_ij x_ik                 W_kj enters a_ij for every i, with the factor x_ik
 #     db_j  = sum_i da_ij                      b_j enters a_ij for every i, with the factor 1
 #
-# A sum over a shared index is a matrix product. Where that index is not an inner one, transpose:
+# A sum over a shared index is a matrix product. The shared index must be the last of the left factor and the
+# first of the right factor. Where it is not, transpose the factor:
 #
 #     dx = da @ W.T       dW = x.T @ da       db = da.sum(axis=0)
 #
@@ -90,13 +91,13 @@ difference = (moved.sum() - a.sum()) / B / 0.001  # the loss: sum of a over outp
 da_of_loss = np.full((B, n_out), 1 / B)
 beside("db_0 as a sum of da", da_of_loss.sum(axis=0)[0], difference, 1e-10, word="by differences")
 number("db_0 as a mean of da", da_of_loss.mean(axis=0)[0])
-say("No: da already contains the 1/B. A mean divides by B twice, and the bias learns 7 times too slowly.")
+say("No: da already contains the 1/B. A mean would divide by B twice, and db would be 7 times too small.")
 
 # %% [markdown]
 # ## 2. Check the product by its shape
 #
-# There is no need to memorize which factor is transposed: dW has the shape of W and is made from x and da.
-# Below we form every product of two of x, x.T, W, W.T, da, da.T and keep those of the right shape.
+# You need not memorize which factor is transposed: dW has the shape of W and is a product of x and da. Below
+# we form every product of two of the arrays x, x.T, W, W.T, da, da.T and keep those with the right shape.
 # %%
 section("2. Check the product by its shape")
 guess("Of the 36 products P @ Q, how many have the shape of dW? How many if B, n_in and n_out are all 4?")
@@ -116,7 +117,7 @@ beside("products of the shape of dW", len(found[0]), 1, 0, word="expected")
 beside("products of the shape of dx", len(found[1]), 1, 0, word="expected")
 beside("of the shape of dW, all sizes 4", len(products(4, 4, 4, (4, 4))), 36, 0, word="all")
 say("""This works only if the sizes differ. If they are equal, 35 wrong products run without an error. So
-check a layer with sizes that all differ, and be careful if all layers of a network are equally wide.""")
+check a layer with sizes that all differ, and be careful if all layers of a network have the same width.""")
 
 # %% [markdown]
 # ## 3. Differentiate activations from their outputs
@@ -128,7 +129,8 @@ check a layer with sizes that all differ, and be careful if all layers of a netw
 #     sigmoid   y = 1 / (1 + e^-a)       y' = e^-a / (1 + e^-a)^2 = y (1 - y)
 #     softplus  y = log(1 + e^a)         y' = e^a / (1 + e^a) = 1 - e^-y,   because e^y = 1 + e^a
 #
-# The layer stores y and need not store a. To compute y, take the exponential only of nonpositive numbers:
+# So the layer stores y and need not store a. To compute y without overflow, apply the exponential only to
+# numbers that are not positive:
 #
 #     softplus(a) = max(a, 0) + log(1 + e^-|a|)
 #     sigmoid(a)  = 1 / (1 + e^-|a|) for a >= 0, e^-|a| / (1 + e^-|a|) below
@@ -147,11 +149,11 @@ for name, derivative in from_input.items():
     from_output = ops.activation_backward(np.ones_like(a), ops.activation_forward(a, name), name)
     difference = worst([from_output], [derivative])
     beside(f"{name}': largest difference", difference, 0, 4e-15, word="expected")
-say("""These differences are absolute. Where tanh or the sigmoid is flat, y is rounded to 1 and the derivative
-becomes 0. The true derivative is below 1e-15 there, too small to matter in training. Softplus near 0 keeps
-its digits: the library computes -expm1(-y) and not 1 - e^-y.""")
+say("""These differences are absolute. Where tanh is rounded to 1 or -1, or the sigmoid to 1, the derivative
+becomes 0. The true derivative is below 1e-15 there, too small to matter in training. The derivative of
+softplus keeps its digits even where y is near 0: the library computes -expm1(-y) and not 1 - e^-y.""")
 
-guess("Compute log(1 + e^a) as it is written, in float64. What does it give at a = 1000, and at a = -40?")
+guess("Compute log(1 + e^a) exactly as written, in float64. What is the result at a = 1000? At a = -40?")
 far = np.array([1000.0, -40.0])
 with np.errstate(over="ignore"):
     naive = np.log(1 + np.exp(far))
@@ -160,15 +162,15 @@ number("naive softplus(1000)", naive[0])
 beside("stable softplus(1000)", stable[0], 1000, 0)
 number("naive softplus(-40)", naive[1])
 beside("stable softplus(-40) / e^-40", stable[1] / np.exp(-40.0), 1, 1e-12)
-say("""e^1000 is above the largest float64, about e^709.8. At -40 the naive form adds 4e-18 to 1; the sum is
-rounded to 1, and all digits are lost. The stable form uses e^-|a|, which is at most 1, and log1p, which
-keeps the digits of small numbers.""")
+say("""e^1000 is larger than the largest float64, about e^709.8. At -40 the naive form adds 4e-18 to 1. The
+sum is rounded to 1, and all digits are lost. The stable form uses e^-|a|, which is at most 1, and log1p,
+which keeps the digits of small numbers.""")
 
 # %% [markdown]
 # ## 4. Write the loss in logits
 #
-# Lecture notes write the Bernoulli loss with the probability of a pixel (Marchioro, equation 2). The decoder
-# computes a logit l, and p = sigmoid(l) is p(x = 1|z):
+# Lecture notes write the Bernoulli loss in terms of the probability of a pixel (Marchioro, equation 2). Our
+# decoder computes a logit l, and p = sigmoid(l) is p(x = 1|z):
 #
 #     nll = -x log p - (1 - x) log(1 - p)
 #
@@ -177,14 +179,14 @@ keeps the digits of small numbers.""")
 #     nll = x (softplus(l) - l) + (1 - x) softplus(l) = softplus(l) - x l
 #     dl  = sigmoid(l) - x                     prediction minus target
 #
-# Through p, two factors are multiplied that cancel on paper:
+# If we compute p first, the chain rule multiplies two factors. On paper p (1 - p) cancels:
 #
 #     dnll/dp = (p - x) / (p (1 - p))    and    dp/dl = p (1 - p)
 #
-# In floating point, once p has been rounded to 1, they are 1/0 and 0.
+# In floating point, for x = 0 and p rounded to 1, they are 1/0 and 0.
 # %%
 section("4. Write the loss in logits")
-guess("x = 0 and the logit grows. Where does -log(1 - p) become infinite? And with x = 1 at l = -40?")
+guess("x = 0 and the logit grows. Where does -log(1 - p) become infinite? Is -log p right at l = -40, x = 1?")
 
 
 def through_p(l, x, clip=0):
@@ -214,11 +216,12 @@ for l, x_one in ((40.0, 0), (-40.0, 1)):
     loss, dl = through_logits(l, x_one)
     beside(f"logits: loss at l = {l:g}, x = {x_one}", loss, 40, 1e-12)
     beside(f"logits: dl at l = {l:g}, x = {x_one}", dl, np.sign(l), 1e-12)
-say("""With x = 0 the loss fails early, with x = 1 late. Floats are dense near 0, so p = 4e-18 keeps its
-digits: with x = 1 the loss is right until e^-l overflows, at l = -89 in float32 and -710 in float64. Near 1
-the spacing is 1e-16, and 1 + e^-l is rounded to 1 if e^-l is below 2^-53. In float32, in which most
-networks are trained, that is a logit of 17. Clipping p hides the infinity, but learning stops there: the
-loss is flat, and a pixel with a loss of 20 nats gets no gradient.""")
+say("""Through p, the loss fails early for x = 0 and late for x = 1. Floats are dense near 0, so p = 4e-18
+keeps its digits. With x = 1 the loss is right until e^-l overflows, at l = -89 in float32 and at l = -710 in
+float64. But near 1 the spacing of float64 is 1e-16, and 1 + e^-l is rounded to 1 if e^-l is below 2^-53: at
+l = 37. In float32, in which many networks are trained, this happens at l = 17. Clipping p hides the infinity,
+but learning stops there. The clipped loss is flat, and a pixel whose true loss is 20 nats gets no
+gradient.""")
 loss, dl = through_p(20.0, 0, clip=1e-7)
 beside("clipped: loss at l = 20, x = 0", loss, 7 * np.log(10), 1e-6)
 beside("clipped: dl at l = 20, x = 0", dl, 0, 0)
@@ -238,9 +241,9 @@ save(drawings.logits(logits, errors, {name: dl for name, (_, dl) in ways.items()
 # %% [markdown]
 # ## 5. Chain the pieces into a decoder
 #
-# The decoder of a VAE with one hidden layer: z (B, L), h (B, H), logits (B, D). The backward pass calls the
-# backward functions in reverse order. Each takes the derivative of its output and returns the derivatives of
-# its inputs:
+# We build the decoder of a VAE with one hidden layer: z (B, L), h (B, H), logits (B, D). The backward pass
+# calls the backward functions in reverse order. Each takes the derivative of the loss w.r.t. its output and
+# returns the derivatives w.r.t. its inputs:
 #
 #     h      = tanh(z @ W1 + b1)               dz, dW1, db1 <- dh
 #     logits = h @ W2 + b2                     dh, dW2, db2 <- dlogits
@@ -284,9 +287,10 @@ for name, array in params.items():
     beside(f"last entry of d{name} {array.shape}", last, difference, 1e-9, word="by differences")
 
 # %% [markdown]
-# A slide speaks of "parameters theta and phi for the decoder" (UvA). theta = (W1, b1, W2, b2) is the
-# decoder's; phi is the encoder's. The loss depends on phi only through z, so the backward pass of the encoder
-# needs nothing from the decoder but dz. For an encoder z = x @ V:
+# A slide speaks of "parameters theta and phi for the decoder" (UvA). But phi belongs to the encoder; the
+# decoder has theta = (W1, b1, W2, b2). The mean nll depends on phi only through z, so for this term the
+# backward pass of the encoder needs only dz from the decoder. (In a VAE the KL adds a second term.) For an
+# encoder z = x @ V:
 # %%
 dV, V = x.T @ grads["z"], np.zeros((D, L))  # (D, L) each; z = z + x @ V has the same derivative for every V
 V[-1, -1] = 1e-5
@@ -294,10 +298,10 @@ up, down = (forward(**{**params, "z": params["z"] + sign * x @ V})[0] for sign i
 beside("last entry of dV (5, 2)", dV[-1, -1], (up - down) / 2e-5, 1e-9, word="by differences")
 
 # %% [markdown]
-# **Forward mode** applies the chain rule in the other direction: it changes one entry at the rate 1 and
-# computes the rate at which everything that depends on it changes. One pass gives the derivatives of all
-# values w.r.t. one entry. One pass of reverse mode gives the derivatives of one output w.r.t. all entries,
-# and a loss is one output.
+# **Forward mode** applies the chain rule in the other direction. It lets one entry change at the rate 1 and
+# computes the rate of change of everything that depends on this entry. So one pass gives the derivatives of
+# all values w.r.t. one entry. One pass of reverse mode gives the derivatives of one output w.r.t. all
+# entries, and a loss is one output.
 # %%
 guess("How many passes does forward mode need for all these derivatives, and how many does reverse mode?")
 
@@ -323,7 +327,7 @@ for name, array in params.items():
 difference = worst(grads.values(), slow.values())
 beside("reverse minus forward mode", difference, 0, 1e-14, word="expected")
 beside("passes of forward mode", passes, B * L + L * H + H + H * D + D, 0, word="entries")
-say("Reverse mode needs one pass for any number of parameters. It is also called backpropagation.")
+say("Reverse mode needs one pass for any number of entries. It is also known as backpropagation.")
 
 steps = (  # an array, the operation that takes it, its other inputs, and their derivatives
     (f"z\n{B, L}", "dense\ntanh", f"W1 {L, H}\nb1 {(H,)}", f"dW1 {L, H}\ndb1 {(H,)}"),
@@ -338,19 +342,17 @@ save(drawings.shapes(steps, title), "shapes", dpi=200)
 # %% [markdown]
 # ## 6. Multiply by the Jacobian without storing it
 #
-# The derivatives of all entries of a w.r.t. all entries of W form the Jacobian, with B n_out rows and
+# The derivatives of all entries of a w.r.t. all entries of W form the Jacobian J, with B n_out rows and
 # n_in n_out columns:
 #
-#     da_ij / dW_kl = x_ik where j = l, else 0
+#     J_ij,kl = derivative of a_ij w.r.t. W_kl = x_ik where j = l, else 0
 #
-# The chain rule needs a row vector times this matrix, sum_ij da_ij (da_ij / dW_kl): a vector-Jacobian
-# product. Without the zeros it is sum_i da_il x_ik, which is x.T @ da. Every backward function of this
-# library computes the vector-Jacobian product of its forward function.
+# The chain rule needs a row vector times this matrix, dW_kl = sum_ij da_ij J_ij,kl. This is called a
+# vector-Jacobian product. Without the zeros it is sum_i da_il x_ik, which is x.T @ da. Every backward
+# function of this library computes the vector-Jacobian product of its forward function.
 # %%
 section("6. Multiply by the Jacobian without storing it")
-guess(
-    "784 inputs, 400 outputs, 128 examples, float64: how large are the Jacobian w.r.t. W, and dW, in bytes?"
-)
+guess("784 inputs, 400 outputs, 128 examples, float64: how many bytes do dW and the full Jacobian take?")
 
 x, da = rng.standard_normal((B, n_in)), rng.standard_normal((B, n_out))
 jacobian = np.zeros((B, n_out, n_in, n_out))
@@ -363,15 +365,17 @@ beside("vector @ Jacobian minus dW", difference, 0, 1e-14, word="expected")
 beside("share of the Jacobian that is 0", (jacobian == 0).mean(), 1 - 1 / n_out, 1e-15)
 number("Jacobian of the large layer", 8 * (128 * 400) * (784 * 400) / 1e9, "GB")
 number("dW of the large layer", 8 * 784 * 400 / 1e9, "GB")
-say("128 GB, in which 399 of 400 entries are 0, and 2.5 MB. The product x.T @ da skips all zeros.")
+say("The Jacobian takes 128 GB; 399 of 400 entries are 0. dW takes 2.5 MB. x.T @ da skips all these zeros.")
 
 # %% [markdown]
 # ## Try on your own
 #
-# - Give the hidden layer "softplus". `backward` stays: the cache knows the activation. `tangent` changes.
-# - Let the loss be a mean over pixels, too. Which derivatives change, and by which factor? Can a check of
+# - Use "softplus" in the hidden layer. `backward` needs no change, because the cache holds the activation.
+#   What must change in `tangent`?
+# - Average the loss over the pixels, too. Which derivatives change, and by which factor? Can a check of
 #   shapes find the difference?
-# - Share a matrix: W2 = W1.T, with D = L. W1 now enters twice. How do dW1 and dW2 give its derivative?
+# - Share a matrix: W2 = W1.T, with D = L. Now the loss depends on W1 twice. How do you get its derivative
+#   from dW1 and dW2?
 #
 # **Exercises** `python -m lessons start 5` (activations), `python -m lessons start 6` (the dense layer),
 # `python -m lessons start 7` (the Bernoulli loss in logits).

@@ -4,8 +4,8 @@
 # **You will** differentiate a cost numerically in three ways, measure the error of each, and use the best one
 # to find bugs that we plant in a VAE.
 #
-# **You will learn** why the error of a difference is smallest at one step, and which step that is; why the
-# complex step has no best step; which numbers hide a bug from a check; what no gradient check can see.
+# **You will learn** why a difference quotient has a best step, and how large it is; why the complex step
+# needs none; which numbers hide a bug from a check; what no gradient check can find.
 #
 # **You need** lesson 4, Taylor's formula to third order, complex numbers; about 30 minutes.
 #
@@ -39,13 +39,14 @@ rng = np.random.default_rng(0)
 #     central  (f(t + h) - f(t - h)) / 2h  =  f' + h^2/6 f''' + ...      the h/2 f'' of both sides cancels
 #
 # The *rounding error* grows when h shrinks: float64 stores f with an error of up to u |f|, u = 2^-53, and the
-# difference divides two such errors by h or by 2h. (We leave out the roundings inside f.) The sum of both
-# errors, its derivative with respect to h set to 0, and the best h:
+# difference quotient divides two such errors by h or by 2h. (We ignore the rounding inside f.) Each line
+# gives the sum of the truncation and the rounding error, its derivative with respect to h set to 0, and the
+# best h:
 #
 #     forward  h/2 f'' + 2 u |f| / h        f''/2 - 2 u |f| / h^2 = 0      h = 2 (u |f| / f'')^(1/2)
 #     central  h^2/6 f''' + u |f| / h       h/3 f''' - u |f| / h^2 = 0     h = (3 u |f| / f''')^(1/3)
 #
-# On logarithmic axes the error falls with slope -1 up to the best step and then rises with slope 1 or 2.
+# On logarithmic axes the error falls with slope -1 until the best step, and then rises with slope 1 or 2.
 # %%
 section("1. Take differences and measure their error")
 
@@ -83,7 +84,7 @@ beside("slope of forward's truncation", branch(forward, 1e-5, 1e-2), 1, 0.02, wo
 beside("slope of central's truncation", branch(central, 1e-3, 1e-1), 2, 0.02, word="predicted")
 beside("slope of forward's rounding", branch(forward, 1e-14, 1e-10), -1, 0.1, word="predicted")
 beside("slope of central's rounding", branch(central, 1e-14, 1e-8), -1, 0.1, word="predicted")
-say("The best step is where the branches meet. u |f| is an upper bound, so we allow a factor of 3:")
+say("The best step is near the crossing of the branches. u |f| is only a bound, so we allow a factor of 3:")
 bound = 2.0**-53 * value
 best = np.log10([2 * np.sqrt(bound / second), np.cbrt(3 * bound / third)])
 at_forward, at_central = np.log10(steps[[forward.argmin(), central.argmin()]])
@@ -93,8 +94,8 @@ number("least relative error, forward", forward.min())
 number("least relative error, central", central.min())
 
 # %% [markdown]
-# In float32 u is 2^-24, so the best central step is 2^(29/3) = 813 times longer, and only four or five digits
-# are right. Compute the reference in float64 even if the gradient is computed in float32.
+# In float32, u is 2^-24. So the best central step is 2^(29/3) = 813 times longer, and only four or five
+# digits are right. Compute the reference in float64 even if the gradient under test is float32.
 # %%
 single = error_curve(lambda h, t: (f(t + h) - f(t - h)) / (2 * h), t.astype(np.float32))
 at_single = np.log10(steps[single.argmin()])
@@ -110,8 +111,8 @@ number("least relative error, central, float32", single.min())
 #     f(t + ih) = f + ih f' - h^2/2 f'' - i h^3/6 f''' + ...
 #     Im f(t + ih) / h = f' - h^2/6 f''' + ...
 #
-# No two values of f are subtracted, so no digits cancel. h can be 1e-30: the truncation error is then about
-# 1e-60, and only the rounding error of one evaluation is left.
+# No two values of f are subtracted, so no digits cancel, and h can be 1e-30. Then the truncation error is
+# about 1e-60, and only the rounding error of one evaluation is left.
 # %%
 section("2. Take an imaginary step")
 guess("At which h is the error of the complex step smallest?")
@@ -119,7 +120,7 @@ imaginary = error_curve(lambda h, t: f(t + 1j * h).imag / h)
 beside("complex step: slope of its truncation", branch(imaginary, 1e-5, 1e-2), 2, 0.02, word="predicted")
 beside("complex step: slope below h = 1e-9", branch(imaginary, 1e-16, 1e-9), 0, 0.1, word="predicted")
 number("complex step: relative error at h = 1e-16", imaginary[0])
-say("There is no best step: every h below 1e-8 is equally good. The library uses h = 1e-30:")
+say("There is no best step: every h from 1e-8 down to 1e-300 is equally good. The library uses h = 1e-30:")
 mu, logvar = rng.standard_normal((2, 4, 3))  # (B, L) each
 exact = mv.ops.gaussian_kl_backward(np.ones(4), mu, logvar)[1]  # (B, L)
 complex_slope = gradcheck.complex_step(lambda lv: mv.ops.gaussian_kl(mu, lv).sum(), logvar)
@@ -127,18 +128,18 @@ central_slope, claimed = gradcheck.central_difference(lambda lv: mv.ops.gaussian
 beside("complex_step: largest error", np.abs(complex_slope - exact).max(), 0, 1e-15, word="expected")
 error = np.abs(central_slope - exact).max()
 beside("central_difference: largest error", error, 0, claimed.max(), word="expected")
-say("""central_difference computes differences with ten steps and extrapolates them to step 0 (Ridders
-1982). The tolerance above is its own estimate of its error. f must be smooth over the longest step (section
-3). For the complex step every operation in f must be analytic at x.""")
+say("""central_difference computes difference quotients with ten steps and extrapolates them to step 0
+(Ridders 1982). The tolerance printed above is its own estimate of its error. f must be smooth over the
+longest step; section 3 shows why. The complex step needs operations that are analytic at x.""")
 guess("f(x) = |x1| + |x2| + |x3| is written with np.abs. What is its complex step at x1 = 1?")
 x = np.array([1.0, -2.0, 0.5])
 wrong_slope = gradcheck.complex_step(lambda x: np.abs(x).sum(), x)[0]
 beside("complex step of np.abs, where the slope is 1", wrong_slope, 0, 0, word="expected")
 report = gradcheck.check(lambda x: np.abs(x).sum(), np.sign(x), x)
 number("check accepts the right gradient (1: yes)", report.ok)
-say(f"""0, because np.abs(x + ih) is a real number: the imaginary part is lost without a warning. Before it
-relies on a complex step, `check` compares it with a difference along one line. Here it reports:
-{report.notes[0]}.""")
+say(f"""0, because np.abs(x + ih) is a real number: the imaginary part is lost without a warning. Before
+`check` relies on a complex step, it tests whether the value of f is complex, and it compares the slope along
+a random line with differences. Here it reports: {report.notes[0]}.""")
 
 curves = dict(zip(drawings.CURVES, (forward, central, single, imaginary), strict=True))
 branches = (steps / 2 * second, steps**2 / 6 * third, bound / steps)
@@ -148,7 +149,7 @@ save(drawings.u_curve(steps, curves, predicted), "u_curve", dpi=200)
 # %% [markdown]
 # ## 3. Differentiate at a kink
 #
-# max(x, 0) has the slope 0 on one side of its kink and 1 on the other. A central difference across the kink
+# max(x, 0) has slope 0 on the left of its kink and slope 1 on the right. A central difference across the kink
 # mixes both slopes: for 0 < x < h it is (x + h - 0) / 2h instead of 1.
 # %%
 section("3. Differentiate at a kink")
@@ -157,24 +158,24 @@ x, h = 1e-6, 1e-5
 beside("central difference beside a kink", (max(x + h, 0) - max(x - h, 0)) / (2 * h), 0.55, 1e-9)
 slope = gradcheck.complex_step(lambda x: np.maximum(x, 0), x)
 beside("complex step beside a kink", slope, 1, 1e-15)
-say("""The difference would reject a right gradient. The complex step evaluates f at x + ih, so it never
-crosses the kink. And exactly at the kink?""")
+say("""A check by differences would reject a right gradient. The complex step evaluates f at x + ih, so it
+never crosses the kink. What does `check` accept exactly at the kink?""")
 for slope in (0.0, 1.0):
     report = gradcheck.check(lambda x: np.maximum(x, 0).sum(), np.full(1, slope), np.zeros(1))
     number(f"check accepts the slope {slope:g} at x = 0 (1: yes)", report.ok)
-say("check accepts the slope of either side.")
+say("It accepts the slope of either side.")
 
 # %% [markdown]
 # ## 4. Choose what an error is relative to
 #
-# The right derivatives are 1, 1e-9 and 0. In the gradient under test, the second has the wrong sign. Is
-# that a small error?
+# The right derivatives are 1, 1e-9 and 0. In the gradient under test, the second one has the wrong sign. Is
+# this a small error?
 #
 # * The absolute error is 2e-9. A tolerance of 1e-5, the default of torch.autograd.gradcheck, accepts it.
-# * The entrywise error |got - want| / (|got| + |want|) is 1, the largest possible value. But it is also 1 for
-#   a right entry that is 0 if a sum leaves a rounding error there: 0.1 + 0.2 - 0.3 is 5.6e-17.
-# * The error relative to the largest entry is 2e-9. That is large, because the complex step is exact to about
-#   2e-16 of the largest entry.
+# * The entrywise error |got - want| / (|got| + |want|) is 1, the largest possible value. But a right entry
+#   can have the error 1, too: if got is 0 and rounding makes want 5.6e-17, like 0.1 + 0.2 - 0.3.
+# * The error relative to the largest entry is 2e-9. This is large, because the complex step has an error of
+#   only about 2e-16 of the largest entry.
 # %%
 section("4. Choose what an error is relative to")
 
@@ -189,21 +190,22 @@ right, flipped = np.array([1, 1e-9, 0]), np.array([1, -1e-9, 0])
 guess("Which entry of the right gradient does the entrywise measure reject?")
 entrywise = np.abs(right - want) / (np.abs(right) + np.abs(want))  # (3,)
 beside("right gradient: entrywise error of the third", entrywise[2], 1, 1e-12, word="expected")
-say("The third, which is 0: a false alarm. For the flipped sign, the error relative to the largest entry is")
+say("The third, which is 0: a false alarm. The flipped sign has this error relative to the largest entry:")
 beside("flipped sign: error / largest entry", np.abs(flipped - want).max(), 2e-9, 1e-15, word="expected")
 report = gradcheck.check(large_and_small, flipped, np.zeros(3))
 number("flipped sign: check passes (1: yes)", report.ok)
-say(f"`check` tolerates 2^-40 = 9e-13 of the largest entry. Its report: {report.headline}.")
+say(f"`check` tolerates 1e-11 of the largest entry. Its report: {report.headline}.")
 number("right gradient: check passes (1: yes)", gradcheck.check(large_and_small, right, np.zeros(3)).ok)
 
 # %% [markdown]
 # ## 5. Avoid zeros and ones
 #
-# A check tests a derivative only at the numbers that it gets. Three wrong derivatives, and what hides each:
+# A check tests a derivative only at the numbers that it gets. Here are three wrong derivatives, each with the
+# numbers that hide its error:
 #
-#     dlogvar = dz std eps, without its 1/2      zero noise: right where eps = 0
-#     da = 1 - y^2, without its dy               dy = 1 everywhere: right where dy = 1
-#     dW1 divided by the batch size              a dead input: right where W2 = 0, as in some initializations
+#     dlogvar = dz std eps, without its 1/2      right where eps = 0
+#     da = 1 - y^2, without its dy               right where dy = 1
+#     dW1 divided by the batch size              right where W2 = 0, as in some initializations
 # %%
 section("5. Avoid zeros and ones")
 
@@ -212,7 +214,7 @@ def without_half(dz, mu, logvar, eps):
     return dz, dz * mv.ops.gaussian_std(logvar) * eps, None
 
 
-guess("Which relative error does the check report for each, with these numbers and with random ones?")
+guess("Which relative error does the check report for each, with these numbers and with random numbers?")
 eps, a, upstream = rng.standard_normal((3, 4, 3))  # (B, L), (B, H), (B, H)
 for words, noise, error in (("eps = 0", 0 * eps, 0), ("random eps", eps, 1)):
     report = gradcheck.check_pair(mv.ops.gaussian_sample, without_half, mu, logvar, noise)
@@ -227,18 +229,19 @@ for words, W2, error in (("W2 = 0", 0 * random, 0), ("random W2", random, 1 - 1 
     report = gradcheck.check(lambda p: np.sum(np.tanh(x @ p["W1"]) @ p["W2"]), grads, {"W1": W1, "W2": W2})
     beside(f"dW1 divided by the batch, {words}", report.rows[0].error, error, 1e-12, word="expected")
     say("; ".join([report.headline, *report.notes]) + ".")
-say("""With zeros or ones every bug passes the check. With random numbers the error shows the wrong factor:
-(2 - 1) = 1 for the lost 1/2, and 1 - 1/B = 0.8.""")
+say("""With zeros or ones, all three bugs pass the check. With random numbers the relative error of the first
+and the third shows the wrong factor: 2 - 1 = 1 for the missing 1/2, and 1 - 1/B = 0.8 for the division by
+B.""")
 
 # %% [markdown]
 # ## 6. Draw the noise once
 #
 # A loss that draws its own noise is a different function at every call. A central difference then divides the
-# difference of two independent draws by 2h. For f(mu) = mean over B of (mu + eps)^2 the variance is
-# Var f = (4 mu^2 + 2) / B, so the central difference has the standard deviation (2 Var f)^(1/2) / 2h.
+# difference of two independent values by 2h. For f(mu) = mean over B of (mu + eps)^2 the variance is
+# Var f = (4 mu^2 + 2) / B. So the central difference has the standard deviation (2 Var f)^(1/2) / 2h.
 # %%
 section("6. Draw the noise once")
-guess("mu = 2, B = 8, h = 1e-5: the slope is 4. What is the standard deviation of the difference?")
+guess("For mu = 2, B = 8 and h = 1e-5 the slope is 4. How large is the standard deviation of the difference?")
 mu_2h, n = np.array([[[2 + h]], [[2 - h]]]), 10_000
 above, below = np.mean((mu_2h + rng.standard_normal((2, n, 8))) ** 2, axis=-1)  # (n,) each
 exact = np.sqrt(2 * (4 * 2**2 + 2) / 8) / (2 * h)
@@ -247,16 +250,16 @@ report = gradcheck.check(
     lambda mu: np.mean((mu + rng.standard_normal(8)) ** 2), np.full(1, 4.0), np.full(1, 2.0)
 )
 number("redrawn noise: check passes (1: yes)", report.ok)
-say(f"About 100,000. Therefore `check` first calls f twice, and here it reports: {report.headline}.")
+say(f"About 100,000. Therefore `check` first calls f twice. Here it reports: {report.headline}.")
 
 # %% [markdown]
 # ## 7. Plant a bug and read the report
 #
-# `bugs.GALLERY` holds classical bugs, each planted in a small VAE. `check_model` follows the backward pass
-# from the loss to the first layer. At every node, and for each term of the loss separately, it compares the
-# model's derivative with the complex step of the forward pass. After a wrong derivative, everything computed
-# from it is wrong too, so the first wrong one shows where to look. `check_model` also checks each operation
-# alone, with a random upstream gradient.
+# `bugs.GALLERY` holds common bugs, each planted in a small VAE. `check_model` follows the backward pass from
+# the loss to the first layer. At every node, and for each term of the loss separately, it compares the
+# model's derivative with the complex step of the forward pass. If one derivative is wrong, everything
+# computed from it is wrong, too. So the first wrong derivative shows where to look. `check_model` also checks
+# each operation alone, with a random upstream gradient.
 # %%
 section("7. Plant a bug and read the report")
 
@@ -268,14 +271,14 @@ def examined(name):
     return model, gradcheck.check_model(model, x, np.random.default_rng(1).standard_normal((5, 3)))
 
 
-guess("""The kl's dlogvar, 1/2 (e^logvar - 1), lacks its -1, and the loss is a mean over B = 5. How large is
-the error of each entry?""")
+guess("""The dlogvar of the KL, 1/2 (e^logvar - 1), lacks its -1, and the loss is a mean over B = 5. How large
+is the error of each entry?""")
 _, offset = examined("dlogvar-without-minus-one")
 error = offset.first.got - offset.first.want
 beside("dlogvar without -1: got - want", error, 0.5 / 5, 1e-12, word="expected")
-say(f"1/2 * 1/B in every entry. The report: {offset.headline}.")
+say(f"It is 1/2 * 1/B in every entry. The report says: {offset.headline}.")
 _, skipped = examined("relu-skipped")
-say(f"In the next model the backward pass skips the slope of the ReLU. {skipped.headline}.")
+say(f"In the next model the backward pass skips the slope of the ReLU. The report says: {skipped.headline}.")
 _, half = examined("dlogvar-without-half")
 beside("dlogvar without 1/2: got / want", half.first.got / half.first.want, 2, 1e-12, word="expected")
 say("The whole report on this third model:")
@@ -286,20 +289,21 @@ figure = drawings.backward_passes(dict(zip(titles, (half, skipped), strict=True)
 save(figure, "backward_pass", dpi=200)
 
 # %% [markdown]
-# ## 8. Find what no gradient check can see
+# ## 8. Find the bugs that pass every gradient check
 #
 # A gradient check tests whether the derivative belongs to the function, not whether the function is right.
 #
 # * Some slides write N(mu, sigma) (UvA, Bonvicini), others N(mu, sigma^2) (Marchioro). Code that confuses
 #   them has std = exp(logvar).
-# * Lecture notes have mu in the KL where mu^2 is right (Marchioro, equation 4).
+# * Lecture notes write mu in the KL instead of mu^2 (Marchioro, equation 4).
 # * Some code averages the nll over the pixels instead of summing it.
 #
-# In the three models below, the derivative of the wrong function is right. Other checks find these bugs: the
-# variance of samples, the KL compared with draws of log q - log p, and the loss of twice the pixels.
+# In each of the three models below, the function is wrong, and the derivative is right for this wrong
+# function. Other checks find these bugs: they test the variance of samples, compare the KL with an average of
+# log q - log p over draws, and compare the nll before and after the number of pixels is doubled.
 # %%
-section("8. Find what no gradient check can see")
-guess("Three bugs, each with its exact derivative; four checks. How many of the twelve verdicts are WRONG?")
+section("8. Find the bugs that pass every gradient check")
+guess("Four checks test three bugs, each with its exact derivative. How many of the 12 verdicts are WRONG?")
 print(f"  {'':<26}{'gradient':>10}{'sampler':>10}{'kl':>10}{'scaling':>10}")
 found, worst = [], 0.0
 for name in ("std-is-exp-logvar", "kl-mu-not-squared", "nll-averaged-over-pixels"):
@@ -316,7 +320,7 @@ for name in ("std-is-exp-logvar", "kl-mu-not-squared", "nll-averaged-over-pixels
 beside("verdicts that are WRONG", len(found), 3, 0, word="expected")
 beside("worst gradient error of the three models", worst, 0, 1e-12, word="expected")
 say(f"Three, each from a different check and none from the gradient check: {'; '.join(found)}.")
-say("The first bug measured directly: 100,000 draws at logvar = 1.5, to five standard errors.")
+say("The first bug measured directly, with 100,000 draws at logvar = 1.5, to five standard errors:")
 wrong = bugs.GALLERY["std-is-exp-logvar"].ops().gaussian_sample
 noise = np.random.default_rng(2).standard_normal((100_000, 1))
 draws = wrong(np.zeros((100_000, 1)), np.full((100_000, 1), 1.5), noise)
@@ -327,13 +331,14 @@ beside("variance of z (right: e^1.5 = 4.48)", draws.var(), np.exp(3), within, wo
 # ## Try on your own
 #
 # * In section 1 use f(t) + 1000. Which branch moves, and how far does the best step move? (The rounding
-#   branch moves by |f + 1000| / |f| = 425, the best steps by the square root and the cube root of that.)
-# * In section 3 plot the central difference and the complex step for x from -2h to 2h. The first rises
-#   linearly from -h to h, the second jumps at 0.
+#   branch rises by the factor |f + 1000| / |f| = 425. The best steps grow by its square root and its cube
+#   root.)
+# * In section 3 plot the central difference and the complex step for x from -2h to 2h. The difference rises
+#   linearly from -h to h; the complex step jumps at 0.
 # * In section 7 examine "noise-redrawn" and "gradients-not-cleared". Why does the report have no table?
 #
-# **Exercises** `python -m lessons start 8`: write `complex_step`. `python -m lessons start 9`: write a test
-# that finds a sampler's bug, which passes every gradient check.
+# **Exercises** `python -m lessons start 8` (write `complex_step`), `python -m lessons start 9` (write a test
+# that finds a bug in a sampler, one that every gradient check accepts).
 #
 # ## Further reading
 #

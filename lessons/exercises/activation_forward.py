@@ -1,19 +1,19 @@
 """Apply five activations, and differentiate them
 
 Write the five activations, elementwise: "identity", "relu", "tanh", "softplus" and "sigmoid". a may have any
-shape, and entries from -800 to 800: nothing may become inf or nan, and small results keep their digits
-(softplus(-40) and sigmoid(-40) are e^-40 = 4e-18, not 0).
+shape, and entries from -800 to 800. No result may be inf or nan, and small results must keep their digits:
+softplus(-40) and sigmoid(-40) are e^-40 = 4e-18, not 0.
 
-Backward is given dy and the OUTPUT y, not a: each derivative follows from y alone. Find out how, and return
-da = dy * act'(a). The slope of relu at 0 is 0.
+The backward function gets dy and the OUTPUT y, not a: each derivative follows from y alone. Find out how, and
+return da = dy * act'(a). The slope of relu at 0 is 0.
 
-Where to look: lesson 4. One `if` for each name; np.maximum, np.where, np.tanh, np.exp and np.log1p work on
-every entry. e^800 is inf and e^-800 is 0, so let every exponent be -|a|. For backward differentiate first,
-then write the derivative with y in place of a.
+Where to look: lesson 4. Write one `if` for each name. np.maximum, np.where, np.tanh, np.exp and np.log1p work
+on every entry. In float64, e^800 is inf and e^-800 is 0, so let every exponent be -|a|. For the backward
+function differentiate first, and then express the derivative by y instead of a.
 
 The formula: softplus(a) = log(1 + e^a) = max(a, 0) + log(1 + e^-|a|). With t = e^-|a|, sigmoid(a) is 1 /
-(1 + t) where a >= 0 and t / (1 + t) where a < 0. Derivatives: relu 1 where y > 0, tanh 1 - y^2, sigmoid y
-(1 - y), softplus 1 - e^-y, since e^y = 1 + e^a.
+(1 + t) where a >= 0 and t / (1 + t) where a < 0. Derivatives: relu 1 where y > 0, else 0; tanh 1 - y^2;
+sigmoid y (1 - y); softplus 1 - e^-y, since e^y = 1 + e^a.
 """
 
 import math
@@ -99,14 +99,14 @@ FORWARD = Part(
         y = {"identity": a, "relu": relu, "tanh": tanh, "softplus": softplus, "sigmoid": sigmoid}[activation]
     """,
     slips="""
-    relu = 1.0 * (a > 0)  # relu is 1 where a > 0: that is its derivative, a itself passes there
+    relu = 1.0 * (a > 0)  # relu is 1 where a > 0: that is its derivative, relu is a there
     relu = where(a > 0, a, 0.01 * a)  # this is the leaky relu: relu is 0 where a is negative
-    tanh = 2 / (1 + exp(-2 * a)) - 1  # tanh loses digits at small a, where 1 is taken from 1: use np.tanh
+    tanh = 2 / (1 + exp(-2 * a)) - 1  # tanh loses digits at small a, where 1 is subtracted: use np.tanh
     softplus = maximum(a, 0) + log1p(exp(a))  # a > 0 counts twice in softplus: the exponent is -|a|
     softplus = maximum(a, 0) + log(1 + t)  # softplus(-40) is 0: 1 + e^-40 rounds to 1; use np.log1p(t)
     softplus = where(a > LIMIT, a, log1p(exp(minimum(a, LIMIT))))
     softplus = where(a > LIMIT, a, log(1 + exp(minimum(a, LIMIT))))
-        # softplus is a itself above LIMIT: the rest still counts there, or log1p is missing below
+        # softplus is a itself above LIMIT: log(1 + e^-a) still counts there, or log1p is missing below
     sigmoid = 1 / (1 + exp(a))  # sigmoid has the wrong sign in the exponent: this is 1 - sigmoid(a)
     sigmoid = 1 / (1 + t)  # sigmoid is never below 1/2: where a < 0 it is e^-|a| / (1 + e^-|a|)
     sigmoid = t / (1 + t)  # sigmoid is never above 1/2: that is for a < 0 alone
@@ -144,7 +144,7 @@ BACKWARD = Part(
         # sigmoid is applied again: y is sigmoid(a) already, so the slope is y (1 - y)
     softplus = 1 / (1 + exp(-y))  # softplus has the slope sigmoid(a), not sigmoid(y): it is 1 - e^-y
     softplus = 1 - exp(-y)  # softplus loses digits at small y, where e^-y rounds to 1: use -np.expm1(-y)
-    slope = 1.0  # the derivative of the activation is missing: dy is handed on as it is
+    slope = 1.0  # the derivative of the activation is missing: da is dy
     da = dy / slope  # dy is divided by the slope: the chain rule multiplies
     """,
     cases={"each activation's derivative": backward(draw), "the derivatives, other shapes": backward(shapes)},

@@ -1,12 +1,13 @@
 """Take a step of Adam, in place
 
 Write one step of Adam for one parameter, of any shape. param, m and v are arrays that the optimizer keeps:
-write their new values into them (m[...] = ..., param -= ...), and return nothing. Keep m and v as they are;
-the corrected m^ and v^ are used in this step only. t is a number, 1 in the first step; grad must not change.
+write their new values into them (m[...] = ..., param -= ...), and return nothing. Do not write the corrected
+m^ and v^ into m and v: they are used in this step only. t is the number of the step, 1 in the first; do not
+change grad.
 
-Where to look: lesson 8; the docstring has every formula. Update m, then v, then param: each needs the new
-values of those before. `m = ...` would only give the name m to another array: m[...] = ... writes into the
-one that is there.
+Where to look: lesson 8; the docstring has every formula. Update m and v first, then param, which needs the
+new values of both. `m = ...` would only give the name m to a new array; m[...] = ... writes into the array
+that the optimizer keeps.
 
 The formula: m <- beta1 m + (1 - beta1) g, v <- beta2 v + (1 - beta2) g^2, and param <- param - lr * m^ /
 (sqrt(v^) + eps), where m^ = m / (1 - beta1^t) and v^ = v / (1 - beta2^t). eps is outside the root.
@@ -82,7 +83,7 @@ ADAM = Part(
     v = 0.999 * old_v + (1 - 0.999) * grad**2  # v has 0.999 where the argument beta2 belongs
     v = beta2 * old_v + (1 - beta2) * (grad**2).mean()  # v has the mean of grad^2: each entry has its own
     v = beta2 * old_v + (1 - beta2) * grad**2 + eps  # v has eps in it: that belongs to the step
-    v = old_v + grad**2  # v is the sum of all squares: that is Adagrad; Adam forgets, with beta2
+    v = old_v + grad**2  # v is the sum of all squares, as in Adagrad: Adam's is a running mean, with beta2
     v = sqrt(beta2 * old_v + (1 - beta2) * grad**2)
     v = sqrt(beta2 * old_v + (1 - beta2) * grad**2); v_hat = v**2 / (1 - beta2**t)
         # v is stored as a root: the root belongs to the step
@@ -100,16 +101,16 @@ ADAM = Part(
     m_hat = old_m / (1 - beta1**t)
     v_hat = old_v / (1 - beta2**t)  # the step uses the old m or v: update them first
     m_hat = grad; v_hat = grad**2
-    v_hat = grad**2  # the step is made of the gradient: m or v is updated but not used
+    v_hat = grad**2  # the step is computed from the gradient: m or v is updated but not used
     root = sqrt(v_hat + eps)
     root = sqrt(v_hat + eps**2)  # eps is inside the root: it belongs outside, sqrt(v_hat) + eps
-    root = sqrt(v_hat) + SMALL  # eps is SMALL whatever the argument: add the argument eps
+    root = sqrt(v_hat) + SMALL  # SMALL is added instead of the argument eps
     root = (sqrt(v) + eps) / sqrt(1 - beta2**t)
     step = lr * sqrt(1 - beta2**t) / (1 - beta1**t) * m / (sqrt(v) + eps)
         # eps is added to the uncorrected root: the root is sqrt(v_hat) + eps
     step = lr * (m_hat / sqrt(v_hat) + eps)
     step = lr * m_hat / sqrt(v_hat) + eps  # eps is outside the fraction: sqrt(v_hat) + eps divides
-    param = old_param - step - lr * SMALL * old_param  # this has weight decay, which is no part of Adam
+    param = old_param - step - lr * SMALL * old_param  # this has weight decay, which is not part of Adam
     """,
     cases={
         "a step in the middle of a training": middle,

@@ -1,18 +1,18 @@
 """Write the likelihood of pixels, safe at any logit
 
-Write -log p(x) of a Bernoulli likelihood straight from the logits, one number for each row of the batch, and
-its derivative with respect to the logits. With p = sigmoid(logits) it is -sum_d x log p + (1 - x) log(1 - p),
-for grey x in [0, 1] as well; but write it so that no logit, not even +-800, gives infinity, NaN or a wrong
-number. A leading axis of S samples, in logits and in dnll, stays.
+Write -log p(x|z) of a Bernoulli likelihood directly from the logits, one number for each row of the batch,
+and its derivative with respect to the logits. With p = sigmoid(logits) it is sum_d (-x log p - (1 - x) log(1
+- p)), also for grey x in [0, 1]. But write it so that no logit, not even +-800, gives infinity, NaN or a
+wrong number. logits and dnll may have a leading axis of S samples; the results keep it.
 
-Where to look: put p = 1 / (1 + e^-l) into log p and log(1 - p) on paper. Both become softplus, log(1 + e^a),
-of l or of -l, and most of it cancels. What is left has no p in it.
+Where to look: put p = 1 / (1 + e^-l) into log p and log(1 - p) on paper. Both are minus a softplus,
+softplus(a) = log(1 + e^a), at a = -l and at a = l. Then most of the terms cancel, and p is no longer needed.
 
-The formula: -log(1 - p) = softplus(l) and -log p = softplus(l) - l: nll = sum_d softplus(l) - x l. Its
-derivative: softplus' = sigmoid, so sigmoid(l) - x, times dnll of that row.
+The formula: -log(1 - p) = softplus(l) and -log p = softplus(l) - l, so nll = sum_d (softplus(l) - x l). The
+derivative of softplus is the sigmoid, so dlogits = sigmoid(l) - x, times dnll of that row.
 
-Safe for any l: softplus(l) = max(l, 0) + log(1 + e^-|l|), where e^-|l| lies in (0, 1]; np.log1p(t) is
-log(1 + t), exact for small t. And sigmoid(l): with t = e^-|l|, it is 1 / (1 + t) where l > 0, and t / (1 + t)
+Safe for any l: softplus(l) = max(l, 0) + log(1 + e^-|l|), where e^-|l| is at most 1. np.log1p(t) is log(1 +
+t) and keeps its digits for small t. With t = e^-|l|, sigmoid(l) is 1 / (1 + t) where l > 0, and t / (1 + t)
 elsewhere.
 """
 
@@ -58,8 +58,8 @@ def far_unsaturated():
 
 
 P, LOGS = "p = 1 / (1 + exp(-logits))", "each = -x * log(p) - (1 - x) * log(1 - p)"
-CLIPPED = "hides the infinity, but the cost no longer grows with a logit that is surely wrong: use the logits"
-CASE = "x is read as 0 or 1: a grey x weighs both logarithms, with x and 1 - x"
+CLIPPED = "hides the infinity, but a logit that is wrong and far from 0 then costs too little: use the logits"
+CASE = "x is read as 0 or 1: a grey x weights both logarithms, with x and 1 - x"
 
 FORWARD = Part(
     ops.bernoulli_nll,
@@ -71,7 +71,7 @@ FORWARD = Part(
         nll = each.sum(axis=-1)
     """,
     slips=f"""
-    nll = exp(-each.sum(axis=-1))  # this is p(x) itself: return minus its logarithm
+    nll = exp(-each.sum(axis=-1))  # this is p(x|z) itself: return minus its logarithm
     each = x * (softplus - logits)  # only -x log p is counted: a dark pixel, x = 0, costs -log(1 - p)
     each = (1 - x) * softplus  # only -(1 - x) log(1 - p) is counted: a bright pixel, x = 1, costs -log p
     softplus = maximum(logits, 0) + log1p(exp(logits))

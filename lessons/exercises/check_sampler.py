@@ -1,22 +1,23 @@
 """Find the silent bug
 
 A public program has a sampler with the wrong variance. Its gradient check passes to nine digits, because the
-wrong function has a right derivative; its loss falls; its samples are wrong, and no message says so. Write
-the test that does. check_sampler gets a sampler, right or wrong, and decides: return True if z = sample(mu,
-logvar, eps) has the mean mu and the variance e^logvar in every latent, for every mu and logvar, and False if
-not (or an object with .ok, such as the library's Verdict). All three arguments are (n, latents), with several
-latents in one call; you choose their mu and logvar, and draw eps from rng. Your test must accept every right
-sampler, whatever the seed, and reject every wrong one: one that is wrong in one latent only, or for some
-logvar only, or that draws noise of its own in place of eps.
+derivative of the wrong function is right. The loss falls, but the samples are wrong, and no message says so.
+Write the test that finds such a bug. check_sampler gets a sampler, right or wrong. Return True if z =
+sample(mu, logvar, eps) has the mean mu and the variance e^logvar in every latent, for every mu and logvar,
+and False if not. (You may also return an object with .ok, such as the library's Verdict.) All three arguments
+are (n, latents), with several latents in one call. You choose mu and logvar, and you draw eps from rng. Your
+test must accept right samplers with any seed (false alarms must be very rare). It must reject every wrong
+sampler, also one that is wrong in one latent only, or for some logvar only, or that draws its own noise
+instead of using eps.
 
-Where to look: lesson 5, what a gradient check cannot find. Choose a few latents with different mu and logvar,
-of both signs, so that no two formulas agree; repeat them in n rows, draw eps, and measure the mean and the
-variance of each column of z.
+Where to look: lesson 5, the bugs that pass every gradient check. Choose a few latents with different mu and
+logvar, of both signs, so that a wrong formula gives other numbers than the right one. Repeat them in n rows,
+draw eps, and measure the mean and the variance of each column of z.
 
-The formula: the mean of n draws has the standard error std / sqrt(n), their variance variance * sqrt(2 / n).
-A right sampler is off by 5 of them once in 1.7 million times, by 2 of them once in 22. So a latent is wrong
-if it is off by more than 5. Compare with `<= 5`, which is False for NaN. And call sample twice: same eps,
-same z.
+The formula: the mean of n draws has the standard error std / sqrt(n), and their variance has the standard
+error variance * sqrt(2 / n). By chance a right sampler is off by more than 5 standard errors once in 1.7
+million times, and by more than 2 once in 22. So reject a latent that is off by more than 5 standard errors.
+Compare with `<= 5`, which is False for NaN. And call sample twice: the same eps must give the same z.
 """
 
 from itertools import product
@@ -29,7 +30,7 @@ from ..walks import slips, walk
 from . import Exercise, Part
 
 N = 20_000  # draws: the standard error of a variance is 1 % of it
-LUCK = 3.5  # standard errors that a right sampler may be off: 1 noise in 2000 is, by chance
+LUCK = 3.5  # standard errors that a right sampler may be off: by chance 1 in 2000 is off by more
 ALLOW = "allow for 4 to 5 standard errors, std / sqrt(n) of a mean and variance * sqrt(2 / n) of a variance"
 
 WALK = """
@@ -43,12 +44,12 @@ ALSO_RIGHT = """
     z = mu - std * eps  # z = mu - std * eps has the same mean and variance
 """
 WHY = {  # what a test lacks that accepts a wrong sampler
-    "SPREAD": "compare the variance of z with e^logvar in each latent: one that is wrong is enough",
-    "LEVEL": "compare the mean of z with mu in each latent: one that is wrong is enough",
+    "SPREAD": "compare the variance of z with e^logvar in each latent: one wrong latent is enough",
+    "LEVEL": "compare the mean of z with mu in each latent: one wrong latent is enough",
     "EACH": "compare each latent by itself, with its own tolerance: an average over them hides one",
     "SIZE": f"with n = {N} the standard error of a variance is variance * sqrt(2 / n), 1 % of it: use that",
     "MEAN SIZE": f"with n = {N} the standard error of a mean is std / sqrt(n), 0.7 % of std: use that",
-    "NAN": "every comparison with NaN is False, so ask whether all is near, and not whether something is far",
+    "NAN": "every comparison with NaN is False: test that all errors are small, not that one is large",
     "SAME": "its derivatives are wrong, not its variance. Call it twice with one eps: z must be the same",
 }
 KNOWN = """
@@ -175,8 +176,8 @@ def check_calls(its):
 def check_right(its):
     """No false alarm: the formula with 20 seeds, and other formulas of the same distribution.
 
-    The seeds are fixed. A test that rejects 1 right sampler in 10 is found with 88 %; the next check finds
-    those that reject fewer.
+    The seeds are fixed. A test that rejects 1 right sampler in 10 is found with a probability of 88 %; the
+    next check finds tests that reject fewer.
     """
     seeds = range(100, 120)
     bad = [seed for seed in seeds if not verdict(its, RIGHT, seed)[0]]
@@ -201,7 +202,8 @@ def check_right(its):
 def check_luck(its):
     """No alarm where the noise is 3.5 standard errors off, in its mean or in its variance, in one latent.
 
-    One of eight comparisons is, once in 270 seeds: a test that allows for less has as many false alarms.
+    At least one of eight comparisons is so far off once in 270 seeds: a test that allows for less raises at
+    least as many false alarms.
     """
     for which, off in (("variance", LUCK), ("mean", LUCK), ("variance", -LUCK), ("mean", -LUCK)):
         if not verdict(its, RIGHT, Unlucky(**{which: off}))[0]:

@@ -1,15 +1,16 @@
 """Differentiate without subtracting
 
-Write the complex step: the gradient of any f at x, with which a backward pass is compared. f takes the whole
-x and returns one number; it works for complex x as well. x is an array of any shape, (n,), (n, m) ..., of
-floats or of integers, and the gradient has its shape. Call f once for each coordinate, with that one moved by
-ih; h may be 1e-30. Nothing of the library is needed.
+Write the complex step: the gradient of a function f at x. A backward pass can be compared with it. f takes
+the whole x and returns one number; it also works for complex x. x is an array of any shape, (n,), (n, m) ...,
+of floats or of integers, and the gradient has the shape of x. Call f once for each coordinate, with only this
+coordinate moved by ih; h may be 1e-30. You need nothing from the library.
 
-Where to look: lesson 5, the complex step. f(x + ih) = f(x) + ih f'(x) - h^2 f''(x) / 2 - ...: which part of
-it holds f' alone? One coordinate at a time, so x.size calls of f.
+Where to look: lesson 5, the complex step. f(x + ih) = f(x) + ih f'(x) - h^2 f''(x) / 2 - ...: in which part
+of this number is f' the leading term? Move one coordinate at a time; this takes x.size calls of f.
 
-The formula: df/dx_i = Im f(x + ih e_i) / h, where e_i is 1 at coordinate i and 0 elsewhere. Nothing is
-subtracted, so no digits are lost and h may be 1e-30. The step needs a complex array: x.astype(complex).
+The formula: df/dx_i = Im f(x + ih e_i) / h up to an error of order h^2, where e_i is 1 at coordinate i and 0
+elsewhere. Nothing is subtracted, so no digits are lost and h may be 1e-30. The step needs a complex array:
+x.astype(complex).
 """
 
 import warnings
@@ -35,7 +36,7 @@ CAUSES = """
     holds = dropped and zero  # the imaginary part is lost when the result is stored: take np.imag first
     holds = most > 1 and moved[0] == 1  # a coordinate keeps its step while others move: copy x each time
     holds = most == size > 1  # h is added to all coordinates at once, which gives the sum of all slopes
-    holds = most > 1  # h is added to {most} coordinates at once, as to a row x[i]: use x.flat[i]
+    holds = most > 1  # h is added to {most} coordinates at once, perhaps to a row x[i]: use x.flat[i]
     holds = calls > size  # f is called {calls} times for {size} coordinates: once for each is enough
     holds = 0 < len(moved) < steps and has_zeros  # the step is 0 where x is 0: h must be the same everywhere
 """
@@ -140,7 +141,7 @@ STEP = Part(
     slopes = imag(values)  # the division by h is missing
     slopes = abs(values) / h  # the absolute value of f is taken: the slope is in the imaginary part
     values = array([f(x + 1j * h * unit * x) for unit in units])  # the step is h times x: add ih
-    h = 1e-320  # h = 1e-320 is too small: so close to 0 a number has fewer digits. Take 1e-30
+    h = 1e-320  # h = 1e-320 is too small: numbers so close to 0 have fewer digits. Take 1e-30
     h = SMALL  # h = SMALL is too large: the error grows as h^2. Nothing is subtracted, take 1e-30
     gradient = slopes  # the gradient is flat: it must have the shape of x
     gradient = (slopes * (arange(x.size) < x.size - 1)).reshape(x.shape)

@@ -4,17 +4,17 @@ Write the dense layer y = act(x @ W + b) and its backward pass. `activation` is 
 "tanh", "softplus", "sigmoid"; use `from minivae import ops` and ops.activation_forward(a, activation),
 ops.activation_backward(dy, y, activation), or write the activations by hand.
 
-Forward returns two things, y and a cache. What the cache holds is up to you: whatever forward returns is
-handed to backward, which must not need anything else. Backward is given dy, the derivative of the loss with
-respect to y, and returns three, dx, dW and db, each of the shape of x, W and b; dx is None if input_gradient
-is False. dy has the 1/B of the loss in it already.
+dense_forward returns y and a cache. You decide what the cache holds: dense_backward gets this cache and must
+not need anything else from the forward pass. dense_backward also gets dy, the derivative of the loss with
+respect to y. It returns dx, dW and db, with the shapes of x, W and b; dx is None if input_gradient is False.
+dy already contains the 1/B of the loss.
 
 Where to look: lesson 4. Go back one step at a time: from dy to da, the derivative with respect to a = x @ W +
-b, then from da to x, W and b. Shapes tell most of it: there is one way to make (n_in, n_out) out of x (B,
-n_in) and da (B, n_out) by a product, and one to make (B, n_in) out of da and W.
+b, then from da to dx, dW and db. The shapes show which product is right: there is one way to make (n_in,
+n_out) from x (B, n_in) and da (B, n_out), and one way to make (B, n_in) from da and W.
 
 The formula: a_ij = sum_k x_ik W_kj + b_j, so dx_ik = sum_j da_ij W_kj, dW_kj = sum_i x_ik da_ij, db_j = sum_i
-da_ij: sums over the index that is left, never means. da = dy * act'(a).
+da_ij. These are sums, never means, over the index that is missing on the left side. da = dy * act'(a).
 """
 
 from minivae import ops
@@ -75,7 +75,7 @@ FORWARD = Part(
     y = ops.activation_forward(x @ W, activation) + b
         # the bias is added after the activation: it belongs inside, act(x @ W + b)
     y = ops.activation_forward(x, activation) @ W + b  # the activation is applied to x, not to x @ W + b
-    a = x @ W + b[:, None]  # b gets a new axis in the wrong place: b is (n_out,), the last axis of x @ W
+    a = x @ W + b[:, None]  # b gets a new axis in the wrong place: b is (n_out,), like the last axis of x @ W
     """,
     cases={"the output": draw},
     call=forward,
@@ -98,7 +98,7 @@ BACKWARD = Part(
         # the derivative is computed from a = x @ W + b: the formulas need the output y
     da = ops.activation_backward(ops.activation_backward(dy, y, activation), y, activation)
         # the activation's derivative is applied twice
-    dW = x[-1:].T @ da[-1:]  # dW is that of the last row alone: = where += adds up the batch?
+    dW = x[-1:].T @ da[-1:]  # dW is that of the last row alone: is there = instead of += in a loop?
     """,
     cases={"the derivatives": draw_backward},
     call=backward,

@@ -1,19 +1,19 @@
 """Make the negative ELBO a cost of one sample
 
-Write elbo_cost(nll, mu, logvar, beta): it returns a function f of z, the cost whose mean under q is the
-negative ELBO, f(z) = nll(z) + beta (log q(z) - log N(z; 0, I)).
+Write elbo_cost(nll, mu, logvar, beta). It returns a function f of z: the cost
+f(z) = nll(z) + beta (log q(z) - log N(z; 0, I)). With beta = 1 its mean under q is the negative ELBO.
 
-nll is a function as well: nll(z), with z (S, B, L), is (S, B). q is N(mu, exp(logvar)), with mu and logvar
-(B, L); they are the same for every z that f is called with. You may write out the two log-densities, or
-`from minivae import ops` and use ops.gaussian_log_prob(z, mu, logvar), known from lesson 1.
+nll is a function as well: for z (S, B, L), nll(z) is (S, B). q is N(mu, exp(logvar)), with mu and logvar (B,
+L). They are the same for every z that f is called with. You may write out the two log-densities, or import
+ops with `from minivae import ops` and use ops.gaussian_log_prob(z, mu, logvar), known from lesson 1.
 
-Where to look: a function defined inside another one sees the arguments of the outer one. So elbo_cost begins
-with `def f(z):`, computes inside f what depends on z, and ends with `return f`, without a call. Nothing is
-averaged: one cost for each sample and row, (S, B).
+Where to look: a function defined inside another function can use the arguments of the outer one. So elbo_cost
+begins with `def f(z):`, computes inside f everything that depends on z, and ends with `return f`. It does not
+call f. Average nothing: return one cost for each sample and row, (S, B).
 
-The formula: the KL is the mean under q of log q(z) - log p(z), so this difference at a single z is a sample
-of it. The prior p is N(0, I): the same density with mu = 0 and logvar = 0. The two constants log 2 pi cancel:
-log q - log p = 1/2 sum_l (z^2 - logvar - (z - mu)^2 e^-logvar).
+The formula: the KL is the mean under q of log q(z) - log p(z). So this difference at a single z, drawn from
+q, estimates the KL. The prior p is N(0, I): the same density with mu = 0 and logvar = 0. The constants
+cancel: log q - log p = 1/2 sum_l (z^2 - logvar - (z - mu)^2 e^-logvar).
 """
 
 import numpy as np
@@ -84,7 +84,7 @@ COST = Part(
     shown="def f(z):\n{inner}\n    return f\n\nreturn f",
     slips="""
     kl = 0.5 * (mu**2 + exp(logvar) - logvar - 1).sum(axis=-1); f = cost + beta * kl
-        # the KL is in closed form, the same for every z: its mean is right, but f has log q(z) - log p(z)
+        # the KL is in closed form, the same for every z: its mean is right, but f needs log q(z) - log p(z)
     f = beta * cost + (log_q - log_p)  # beta multiplies nll(z): it is the weight of log q - log p
     f = beta * (cost + log_q - log_p)  # beta multiplies everything: it is the weight of log q - log p alone
     f = cost + beta * log_q - log_p  # beta multiplies log q alone: log q - log p needs parentheses
@@ -98,7 +98,7 @@ COST = Part(
     log_p = -0.5 * (log(2 * pi) + 1 + z**2 * exp(-1)).sum(axis=-1)
         # log p is given 1 where its logvar belongs: the logarithm of the variance 1 is 0
     log_p = -0.5 * (log(2 * pi) + logvar + z**2 * exp(-logvar)).sum(axis=-1)
-        # the prior has the posterior's variance: it is N(0, I)
+        # the prior is given the variance of q: the prior is N(0, I)
     f = cost + beta * abs(log_q - log_p)  # log q - log p is made positive: for a single z it may be negative
     f = cost + beta * exp(log_q - log_p)  # q/p is added without its logarithm
     """,

@@ -1,12 +1,12 @@
 """Measure how far the posterior is from the prior
 
-Write KL( N(mu, exp(logvar)) || N(0, I) ) in closed form, one number for each row of the batch, and its
+Write KL( N(mu, exp(logvar)) || N(0, I) ) in closed form, one number for each row of the batch. Then write the
 derivatives with respect to mu and logvar, given dkl, the derivative of the loss with respect to each kl.
-Lesson 2 derives the first; differentiate it for the second.
+Lesson 2 derives the KL; differentiate it for the backward pass.
 
 Where to look: lesson 2, the closed form. The latents are independent, so their divergences add: compute an
-array (B, L) first and sum it over its last axis. Backward is elementwise; dkl is (B,), and dkl[:, None] lets
-it meet (B, L).
+array (B, L) first and sum it over its last axis. The backward pass is elementwise. dkl is (B,); dkl[:, None]
+is (B, 1), which multiplies (B, L) row by row.
 
 The formula: with s^2 = e^logvar, each latent adds 1/2 (mu^2 + s^2 - log s^2 - 1). Its derivatives: mu with
 respect to mu; 1/2 (e^logvar - 1) with respect to logvar.
@@ -63,7 +63,7 @@ BACKWARD = Part(
         # this is the derivative w.r.t. the variance, not logvar
     dlogvar = dkl[:, None] * (exp(2 * logvar) - 1)  # logvar is read as log std: e^logvar is the variance
     dmu = dkl[:, None] * mu * exp(-logvar)  # dmu is divided by the variance of q: the prior's variance is 1
-    dmu = dkl * mu; dlogvar = dkl * 0.5 * (exp(logvar) - 1)  # dkl meets the wrong axis: use dkl[:, None]
+    dmu = dkl * mu; dlogvar = dkl * 0.5 * (exp(logvar) - 1)  # dkl is on the wrong axis: use dkl[:, None]
     """,
     cases={"the derivatives": normal(dkl="B", mu="BL", logvar="BL")},
     far={"the derivatives far from the prior": upstream("dkl", far, -1)},

@@ -1,13 +1,13 @@
 """Say how likely a z is under q, as a logarithm
 
-Write the log-density of N(mu, exp(logvar)) at z: one number for each row of the batch, added over the
-latents. z may hold S samples for every row in a leading axis, which stays: (S, B, L) -> (S, B). mu and logvar
-have no such axis: all samples of a row share its mu and logvar. Mind what logvar is: the logarithm of the
-variance.
+Write the log-density of N(mu, exp(logvar)) at z: one number for each row of the batch, summed over the
+latents. z may have a leading axis with S samples for every row. The result keeps this axis: (S, B, L) ->
+(S, B). mu and logvar have no such axis: all samples of a row share its mu and logvar. Note that logvar is the
+logarithm of the variance.
 
-Where to look: write down the density of one normal number and take its logarithm on paper: the product of
-three factors becomes a sum of three terms. Latents are independent: their log-densities add. Written with the
-last axis, -1, the same line works for (B, L) and (S, B, L).
+Where to look: write down the density of one normal variable and take its logarithm on paper. The product of
+three factors becomes a sum of three terms. The latents are independent, so their log-densities add. If you
+sum over the last axis, -1, the same line works for (B, L) and (S, B, L).
 
 The formula: N(z; mu, s^2) = exp(-(z - mu)^2 / (2 s^2)) / sqrt(2 pi s^2), with s^2 = e^logvar. So the
 logarithm is -1/2 log 2 pi - 1/2 logvar - 1/2 (z - mu)^2 e^-logvar, for each latent.
@@ -47,7 +47,7 @@ DENSITY = """
     each = log(2 * pi) + log(abs(logvar)) + squared  # the log of logvar is taken: it is a logarithm already
     each = (log(2 * pi) + logvar + squared) / log(2)  # this is a logarithm to base 2: np.log is natural
 """
-HIDDEN = "is added to the density, or cuts it off, which hides its underflow: add logarithms instead"
+HIDDEN = "is added to the density, or is its lower limit, which hides the underflow: add logarithms instead"
 
 LOG_PROB = Part(
     ops.gaussian_log_prob,
@@ -60,7 +60,7 @@ LOG_PROB = Part(
     slips=DENSITY.format(z="z", mu="mu")
     + f"""
     log_prob = -0.5 * (log(2 * pi) + (logvar + squared).sum(axis=-1))
-        # log 2 pi is outside the sum: each latent has its own
+        # log 2 pi is outside the sum: it must count once for each latent
     log_prob = exp(-0.5 * each.sum(axis=-1))  # this is the density itself: return its logarithm
     log_prob = exp(-0.5 * each).sum(axis=-1)
     log_prob = log(exp(-0.5 * each).sum(axis=-1))  # the densities are added: they must be multiplied

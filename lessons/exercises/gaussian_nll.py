@@ -1,21 +1,23 @@
 """Write a likelihood for real numbers
 
-Write -log p(x) of a Gaussian likelihood, one number for each row of the batch, constants included, and its
-derivatives with respect to mean and logvar, given dnll, the derivative of the loss with respect to each nll.
+Write -log p(x|z) of a Gaussian likelihood, one number for each row of the batch, constants included. Then
+write its derivatives with respect to mean and logvar, given dnll, the derivative of the loss with respect to
+each nll.
 
-logvar comes in four shapes: like mean; (D,), one variance for each pixel; (1,) or (), one that all share. A
-shared one counts for every pixel; its derivative has its own shape and is a sum over all entries that share
-it. A leading axis of S samples, in mean and in dnll, stays.
+logvar has one of four shapes: that of mean; (D,), one variance for each pixel; (1,) or (), one variance for
+all pixels. A shared logvar counts for every pixel. Its derivative has the shape of logvar and is a sum over
+all entries that share it. mean and dnll may have a leading axis of S samples; the results keep it.
 
-Where to look: it is minus the log-density of lesson 1, with x and mean for z and mu. Let NumPy repeat logvar:
-add everything up to an array like mean first, and then sum over its last axis. Backward: differentiate one
-pixel's term with respect to mean and to logvar, times dnll[..., None].
+Where to look: it is minus the log-density of lesson 1, with x and mean in place of z and mu. Let NumPy
+broadcast logvar: first compute an array with the shape of mean, then sum over its last axis. For the backward
+pass, differentiate one pixel's term with respect to mean and to logvar, and multiply by dnll[..., None].
 
 The formula: nll = 1/2 sum_d (log 2 pi + logvar + (x - mean)^2 e^-logvar). Its derivatives: with respect to
 mean, (mean - x) e^-logvar; with respect to logvar, 1/2 (1 - (x - mean)^2 e^-logvar).
 
-What is repeated forward is summed backward: compute dlogvar like mean, and sum it over every axis along which
-logvar was repeated. (D,): over all axes but the last. (), (1,): over all axes, and (1,) keeps one of size 1.
+What the forward pass repeats, the backward pass sums: compute dlogvar in the shape of mean, and sum it over
+every axis along which logvar was repeated. For (D,) sum over all axes but the last. For () and (1,) sum over
+all axes; the result for (1,) has one axis of size 1.
 """
 
 from minivae import ops
@@ -61,12 +63,12 @@ FORWARD = Part(
     nll = 0.5 * (log(2 * pi) + (logvar + squared).sum(axis=-1))  # log 2 pi counts once, not for each pixel
     nll = 0.5 * ((log(2 * pi) + logvar).sum(axis=-1) + squared.sum(axis=-1))
     nll = 0.5 * (D * log(2 * pi) + logvar.sum(axis=-1) + squared.sum(axis=-1))
-        # logvar, or log 2 pi, counts once, and must count for each of the D pixels
+        # logvar, or log 2 pi, counts once, but it must count for each of the D pixels
     nll = ((x - mean)**2).sum(axis=-1)
     nll = 0.5 * ((x - mean)**2).sum(axis=-1)  # this is the squared error: variance and logarithms are missing
     each = 2 * (log(1 + exp(mean)) - x * mean)  # this is the Bernoulli likelihood with mean as its logits
     nll = exp(-0.5 * each.sum(axis=-1))  # this is the density itself: return minus its logarithm
-    nll = -log(exp(-0.5 * each).sum(axis=-1))  # the densities are added: independent pixels multiply theirs
+    nll = -log(exp(-0.5 * each).sum(axis=-1))  # the densities are added: those of independent pixels multiply
     nll = -log(exp(-0.5 * each).prod(axis=-1) + SMALL)
     nll = -log(exp(-0.5 * each) + SMALL).sum(axis=-1)  # SMALL {HIDDEN}
     """,
@@ -101,15 +103,15 @@ BACKWARD = Part(
     dlogvar = full.sum(axis=0) if full.ndim > logvar.ndim else full
         # dlogvar is summed over the first axis only: sum over every axis along which logvar is repeated
     dlogvar = full[-1:].sum().reshape(logvar.shape) if logvar.size == 1 else full[-1:].sum(axis=shared)
-        # dlogvar counts only the last: = where += adds up the samples or rows?
+        # dlogvar counts only the last sample or row: is there = instead of += in a loop?
     part = dnll.sum() * 0.5 * (1 - squared); \
     dlogvar = part.sum().reshape(logvar.shape) if logvar.size == 1 else part.sum(axis=shared)
     part = dnll.mean() * 0.5 * (1 - squared); \
     dlogvar = part.sum().reshape(logvar.shape) if logvar.size == 1 else part.sum(axis=shared)
-        # dnll is multiplied after the sum over the batch: each row has its own, multiply first
+        # dnll is multiplied after the sum over the batch: each row has its own dnll, so multiply first
     part = (up * squared).sum() if logvar.size == 1 else (up * squared).sum(axis=shared); \
     dlogvar = 0.5 * (dnll.sum() - part).reshape(logvar.shape)
-        # the 1 in dlogvar counts once for each row: every pixel has one
+        # the 1 in dlogvar counts once for each row: it must count for every pixel
     """,
     cases=draws("the derivatives", backward=True),
     far={"the derivatives at small and large variances": upstream("dnll", far, -1)},

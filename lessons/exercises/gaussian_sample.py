@@ -1,16 +1,16 @@
 """Draw z so that it has a derivative
 
-Write the reparameterization: z from mu, logvar and noise that is passed in; and its backward pass: a
-derivative dz arrives from the decoder and goes on to mu and logvar. eps and dz may be (B, L), one z for each
-row, or (S, B, L), S of them; dmu and dlogvar are (B, L) in both cases. std = exp(0.5 * logvar) is yours to
-write.
+Write the reparameterization: compute z from mu, logvar and the noise eps, which is an argument. Then write
+its backward pass: from dz, the derivative that the decoder passes back, compute dmu and dlogvar. eps and dz
+may be (B, L), one z for each row, or (S, B, L), S of them; dmu and dlogvar are (B, L) in both cases. Compute
+std from logvar yourself: std = exp(0.5 * logvar).
 
-Where to look: lesson 6, the reparameterization. z is elementwise, and (S, B, L) broadcasts against (B, L) by
-itself. Backward: eps is a constant; differentiate z with respect to mu, then with respect to logvar, by the
-chain rule through std. One mu serves all S samples.
+Where to look: lesson 6, the reparameterization. z is computed elementwise, and NumPy broadcasts (B, L) to (S,
+B, L). Backward: eps is a constant; differentiate z with respect to mu, then with respect to logvar, by the
+chain rule through std. All S samples use the same mu and logvar.
 
-The formula: z = mu + std eps. dz/dmu = 1; dz/dlogvar = dstd/dlogvar eps = 1/2 std eps. Both times dz, and
-summed over the samples where there are several.
+The formula: z = mu + std eps. dz/dmu = 1; dz/dlogvar = dstd/dlogvar eps = 1/2 std eps. Multiply both by dz,
+and sum over the samples if there are several.
 """
 
 from minivae import ops

@@ -1,14 +1,14 @@
 """Differentiate a log-density
 
 Write the score of q = N(mu, exp(logvar)): the derivatives of log q(z) with respect to mu and to logvar, where
-z is a constant. One entry for each entry of z; nothing is summed. z may be (B, L), or (S, B, L): S samples of
+z is a constant. Return one entry for each entry of z; do not sum. z may be (B, L), or (S, B, L): S samples of
 each row. Each latent has log q = -1/2 (log 2 pi + logvar + (z - mu)^2 e^-logvar).
 
 Where to look: lesson 6, the score function. Take one latent, write down log q(z), and differentiate it twice,
 each time with z as a constant: only the square depends on mu, two terms depend on logvar.
 
 The formula: with respect to mu it is (z - mu) e^-logvar; with respect to logvar, 1/2 ((z - mu)^2 e^-logvar -
-1). Under q both have mean zero, as every score does: z - mu is 0 on average, and its square e^logvar.
+1). Under q both have mean zero, as every score does: the mean of z - mu is 0, that of its square e^logvar.
 """
 
 import numpy as np
@@ -37,9 +37,9 @@ SLIPS = """
 dlogvar = 0.5 * (squared - 1) * exp(log_q)
         # dmu is multiplied by the density: that is the derivative of q, and the score is that of log q
     log_q = -0.5 * (log(2 * pi) + logvar + squared); dmu = off * exp(-logvar) * log_q; \
-dlogvar = 0.5 * (squared - 1) * log_q  # the score is multiplied by log q: it is the derivative alone
+dlogvar = 0.5 * (squared - 1) * log_q  # the score is multiplied by log q: the score is the derivative alone
     log_q = -0.5 * (log(2 * pi) + logvar + squared); dmu = log_q; dlogvar = log_q
-        # dmu and dlogvar are log q itself, expected its derivatives
+        # dmu and dlogvar are log q itself: expected its derivatives
 """
 
 

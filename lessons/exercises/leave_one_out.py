@@ -1,12 +1,12 @@
 """Give each sample the others' mean as its baseline
 
 Write the score-function gradient with the leave-one-out baseline. f(z) takes all samples at once, (S, B, L),
-and returns costs (S, B): call it once. S is 2 or more. Return the gradient of every sample, and let the
-caller take the mean.
+and returns costs (S, B): call it once. S is 2 or more. Return the gradient of every sample; the caller takes
+the mean.
 
-Where to look: lesson 6, baselines. Three steps: z from eps; the S costs of each row; cost less baseline,
-times the score. The baseline of sample s is made of the other S - 1 costs of the same row, so that it knows
-nothing of sample s.
+Where to look: lesson 6, baselines. There are three steps: compute z from eps; compute the S costs of each
+row; subtract the baseline from the cost and multiply by the score. The baseline of sample s is the mean of
+the other S - 1 costs of the same row, so it does not depend on sample s.
 
 The formula: d_s = (f_s - 1/(S-1) sum over t != s of f_t) * score_s. The difference equals S/(S-1) (f_s - mean
 of all S costs). The score is (z - mu) e^-logvar for mu, and ((z - mu)^2 e^-logvar - 1) / 2 for logvar.
@@ -50,32 +50,32 @@ LEAVE_ONE_OUT = Part(
     dlogvar = left * by_logvar
     """,
     slips="""
-    others = cost.mean(axis=0)  # the gradient is biased by a factor (S-1)/S: a sample is in its own baseline
+    others = cost.mean(axis=0)  # a bias by the factor (S-1)/S: each cost is part of its own baseline
     others = (cost.sum(axis=0) - np.roll(cost, -1, axis=0)) / (len(cost) - 1)
         # sample s leaves out the cost of sample s + 1, and keeps its own
     others = (cost.sum(axis=0) - cost[0]) / (len(cost) - 1)  # all samples leave out sample 0, not their own
-    others = cost.min(axis=0)  # the baseline is the least cost, and depends on the sample's own
+    others = cost.min(axis=0)  # the baseline is the least cost, which depends on the sample's own cost
     others = 0 * cost  # no baseline is subtracted: this is the plain score function, with more variance
     others = cost.mean(axis=1, keepdims=True)
-        # the baseline is a mean over the batch: it is a mean over the other samples of the same row
+        # the baseline is a mean over the batch: use the mean over the other samples of the same row
     others = (cost.sum(axis=1, keepdims=True) - cost) / (cost.shape[1] - 1)
-        # the baseline is made of the other rows of the batch: it is made of the other samples of its row
+        # the baseline is the mean over the other rows of the batch: use the other samples of the same row
     others = (cost.sum() - cost) / (cost.size - 1)
         # the baseline is a mean over the other samples of all rows: each row has its own
     others = np.roll(cost, 1, axis=0)
         # the baseline is one other sample's cost: unbiased, but the mean of all others has less variance
-    others = (cost.sum(axis=0) - cost) / (cost.shape[1] - 1)  # the others are S - 1, not B - 1
+    others = (cost.sum(axis=0) - cost) / (cost.shape[1] - 1)  # there are S - 1 others, not B - 1
     others = cost.mean(axis=0) - cost  # a cost is subtracted from the mean of all: subtract it from their sum
     others = (cost.sum(axis=0) - cost) // (len(cost) - 1)  # the baseline is rounded: is it divided with //?
     others = array([median(np.delete(cost, s, axis=0), axis=0) for s in range(len(cost))])
-        # the baseline is the median of the others, expected their mean
+        # the baseline is the median of the others: expected their mean
     others = array([cost[:s].sum(axis=0) / (s or 1) for s in range(len(cost))])
-        # the baseline is the mean of the samples before: those after count as well
+        # the baseline is the mean cost of the earlier samples only: include the later ones
     others = array([cost[s + 1 :].sum(axis=0) / (len(cost) - s - 1 or 1) for s in range(len(cost))])
-        # the baseline is the mean of the samples after: those before count as well
+        # the baseline is the mean cost of the later samples only: include the earlier ones
     left = (cost - others)[..., None] * (len(cost) - 1) / len(cost)  # the factor S / (S - 1) is missing
     left = (cost - cost.mean(axis=0))[..., None] * (len(cost) - 1) / len(cost)
-        # the factor is the wrong way up: it is S / (S - 1)
+        # the factor is upside down: it is S / (S - 1)
     dlogvar = cost[..., None] * by_logvar  # dlogvar lacks the baseline
     left = (cost - others)[..., None] * len(cost) / (len(cost) - 1)
         # the factor S / (S - 1) is for the mean of all costs: the mean of the others needs none
@@ -87,10 +87,10 @@ dlogvar = g_s - (g_s.sum(axis=0) - g_s) / (len(cost) - 1)
         # the mean of the other products is subtracted: subtract that of the other costs, then multiply
     dmu = cost[..., None] * (by_mu - (by_mu.sum(axis=0) - by_mu) / (len(cost) - 1)); \
 dlogvar = cost[..., None] * (by_logvar - (by_logvar.sum(axis=0) - by_logvar) / (len(cost) - 1))
-        # the others' mean is subtracted from the score: it is subtracted from the cost
+        # the others' mean is subtracted from the score: subtract it from the cost
     dmu = left * (by_mu - (by_mu.sum(axis=0) - by_mu) / (len(cost) - 1)); \
 dlogvar = left * (by_logvar - (by_logvar.sum(axis=0) - by_logvar) / (len(cost) - 1))
-        # the others' mean is subtracted from the score as well: it is subtracted from the cost alone
+        # the others' mean is subtracted from the score as well: subtract it from the cost alone
     off = eps  # the score is taken at eps, not at z
     """
     + SCORE_SLIPS

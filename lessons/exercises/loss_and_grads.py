@@ -1,10 +1,10 @@
 """Write the whole VAE, forward and backward
 
-Write the whole VAE: forward to the loss, and backward to every parameter. In the library it is a
-method, so its first parameter is the model. Only one kind of model occurs here: one hidden layer of tanh on
-either side, the Bernoulli likelihood, one sample of noise eps (B, L).
+Write the forward pass to the loss, and the backward pass to every parameter. In the library this is a method,
+so its first parameter is the model. Only one kind of model occurs here: encoder and decoder have one hidden
+layer with tanh, the likelihood is Bernoulli, and there is one sample of noise, eps (B, L).
 
-model.params is a dict of arrays, named
+model.params is a dict with these arrays:
 
     encoder1.W (D, H)   encoder1.b (H,)      h = tanh(x @ W + b)
     mu.W       (H, L)   mu.b       (L,)      mu = h @ W + b
@@ -12,19 +12,20 @@ model.params is a dict of arrays, named
     decoder1.W (L, H)   decoder1.b (H,)      g = tanh(z @ W + b)   z is sampled
     output.W   (H, D)   output.b   (D,)      logits = g @ W + b
 
-Return two things: the terms (loss, nll, kl), three numbers, loss = nll + beta * kl, where nll is summed over
-pixels, kl over latents, and both are averaged over the batch; and grads, a dict with the ten names of
-model.params, each the derivative of the loss with respect to that parameter and of its shape. Leave the
-parameters as they are.
+Return two things. The first is the terms (loss, nll, kl), three numbers: nll is summed over pixels, kl over
+latents, both are averaged over the batch, and loss = nll + beta * kl. The second is grads, a dict with the
+ten names of model.params: each entry is the derivative of the loss with respect to that parameter and has its
+shape. Do not change the parameters.
 
-You may write every line by hand, or call the pairs of `from minivae import ops`: ops.dense_forward(x, W, b,
-"tanh") gives y and a cache, ops.dense_backward(dy, cache) gives dx, dW, db; gaussian_sample(mu, logvar, eps),
-gaussian_kl(mu, logvar) and bernoulli_nll(logits, x), and the same with _backward, which take the derivative
-of their result as their first argument. The model's own methods are the solution.
+You may write every line by hand, or use `from minivae import ops`: ops.dense_forward(x, W, b, "tanh") returns
+y and a cache, ops.dense_backward(dy, cache) returns dx, dW, db. There are also gaussian_sample(mu, logvar,
+eps), gaussian_kl(mu, logvar) and bernoulli_nll(logits, x), each with a partner whose name ends in _backward
+and whose first argument is the derivative of the result. Do not call the model's own methods: they are the
+solution.
 
-Where to look: lesson 7. Write the forward pass in five layers and keep every value; then read your own lines
-from the last to the first, and write for each what it passes back. Begin at the loss: it is a mean over the
-batch, so dnll is 1/B and dkl is beta/B for every row.
+Where to look: lesson 7. Write the forward pass with its five layers and keep every result. Then read your
+lines from the last to the first, and write the backward pass of each. Begin at the loss: it is a mean over
+the batch, so dnll is 1/B and dkl is beta/B for every row.
 
 The formula: dlogits = (sigmoid(logits) - x) / B. mu and logvar have two paths to the loss: dmu = dz + beta/B
 * mu, and dlogvar = dz * 0.5 std eps + beta/B * 1/2 (e^logvar - 1). h is the input of both heads: dh = dmu @
@@ -33,7 +34,7 @@ Wmu.T + dlogvar @ Wlogvar.T.
 All but the last line, forward:
     p, B = model.params, len(x)
     h, at_h = ops.dense_forward(x, p["encoder1.W"], p["encoder1.b"], "tanh")
-    mu, at_mu = ops.dense_forward(h, p["mu.W"], p["mu.b"])          # and logvar alike
+    mu, at_mu = ops.dense_forward(h, p["mu.W"], p["mu.b"])          # and the same for logvar
     z = ops.gaussian_sample(mu, logvar, eps)
     g, at_g = ops.dense_forward(z, p["decoder1.W"], p["decoder1.b"], "tanh")
     logits, at_logits = ops.dense_forward(g, p["output.W"], p["output.b"])
@@ -47,7 +48,7 @@ All but the last line, backward:
     through_z = ops.gaussian_sample_backward(dz, mu, logvar, eps)
     through_kl = ops.gaussian_kl_backward(np.full(B, beta / B), mu, logvar)
     dmu, dlogvar = (a + b for a, b in zip(through_z, through_kl))
-    dh, grads["mu.W"], grads["mu.b"] = ops.dense_backward(dmu, at_mu)   # and logvar alike
+    dh, grads["mu.W"], grads["mu.b"] = ops.dense_backward(dmu, at_mu)   # same for logvar
 """
 
 from itertools import combinations
@@ -193,7 +194,7 @@ FORWARD_SLIPS = """
 """
 BACKWARD_SLIPS = """
     logvar_z = dz * eps  # dlogvar lacks 0.5 * std: dz * eps is the derivative with respect to std
-    dkl = 1 / B  # the kl's part of the backward pass lacks beta: it multiplies the kl, and so its derivatives
+    dkl = 1 / B  # the kl's part of the backward pass lacks beta, which multiplies the kl and its derivatives
     dkl = beta / (B * mu.shape[1])  # the kl's part of the backward pass is averaged over the L latents
     dnll = beta / B; dkl = 1 / B  # in the backward pass beta multiplies the nll, not the kl
     dnll = 1.0; dkl = beta  # every derivative is B times too large: the loss is a mean, so each row has 1/B

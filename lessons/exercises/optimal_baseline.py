@@ -1,16 +1,17 @@
-"""Find the baseline that leaves the least variance
+"""Find the baseline with the least variance
 
-A baseline t changes the variance of (f(z) - t) * score, and not its mean. Minimize the variance over t, for
-each latent and for each of the two parameters, and estimate the result from the samples alone, as a ratio of
-sums over S. mu and logvar are (B, L), eps is (S, B, L), f(z) takes (S, B, L) and returns costs (S, B): call
-it once. Return a pair of (B, L), the first for mu, the second for logvar.
+A baseline t changes the variance of (f(z) - t) * score, but not its mean. Find the t with the least variance,
+for each latent and for each of the two parameters. Estimate it from the samples alone, as a ratio of two sums
+over S. mu and logvar are (B, L), eps is (S, B, L), f(z) takes (S, B, L) and returns costs (S, B): call it
+once. Return two arrays (B, L), the first for mu, the second for logvar.
 
-Where to look: lesson 6, baselines. The variance is E[(f - t)^2 s^2] less the square of a mean that does not
-depend on t. Differentiate it with respect to t and set that to 0. Each parameter of each latent has a score s
-of its own, and so a t of its own.
+Where to look: lesson 6, baselines. The variance is E[(f - t)^2 s^2] minus the square of a mean that does not
+depend on t. Differentiate it with respect to t and set the derivative to 0. Each parameter of each latent has
+its own score s, and so its own t.
 
-The formula: t = E[f s^2] / E[s^2], a mean of the costs with weights s^2. With samples, both means are sums
-over S, and the S cancels. The scores are (z - mu) e^-logvar and 1/2 ((z - mu)^2 e^-logvar - 1).
+The formula: t = E[f s^2] / E[s^2], a mean of the costs with weights s^2. With samples, each mean is a sum
+over S divided by S, and the two S cancel. The scores are (z - mu) e^-logvar and 1/2 ((z - mu)^2 e^-logvar -
+1).
 """
 
 import re
@@ -44,23 +45,23 @@ def both(table):
 
 FORMULAS = """
     cost.mean(axis=0) + 0 * mu
-        # this is the mean cost: the least variance weighs each cost by its squared score
+        # this is the mean cost: for the least variance, weight each cost by its squared score
     (cost * s).mean(axis=0) / (s**2).mean(axis=0)
         # this is E[f s] / E[s^2]: the variance is E[(f - t)^2 s^2], and both sums have s^2
     ((cost - cost.mean(axis=0)) * (s - s.mean(axis=0))).mean(axis=0) / s.var(axis=0)
-        # this is Cov(f, s) / Var(s), the coefficient of a control variate for f: here f s needs less variance
+        # this is Cov(f, s) / Var(s), for the least variance of f - t s: that of (f - t) s is expected
     ((cost * s - (cost * s).mean(axis=0)) * (s - s.mean(axis=0))).mean(axis=0) / s.var(axis=0)
         # this is Cov(f s, s) / Var(s): the mean of s is known to be 0, and E[f s^2] / E[s^2] is expected
     (cost * s).sum(axis=0) / s.sum(axis=0)
-        # the scores are not squared: their sum is near 0, and the quotient is no mean of the costs
+        # the scores are not squared: their sum is near 0, and the ratio is not a mean of the costs
     (cost * abs(s)).sum(axis=0) / abs(s).sum(axis=0)
         # the weights are |s|, not s^2: the variance is that of f s, and so quadratic in s
     (cost * s**2).mean(axis=0)  # this is E[f s^2] alone: divide it by E[s^2]
-    (cost * s**2).mean(axis=0) / s.var(axis=0)  # this divides by Var(s): E[s^2] keeps the mean of s
+    (cost * s**2).mean(axis=0) / s.var(axis=0)  # this divides by Var(s), expected E[s^2]
     (cost * s**2 / s**2).mean(axis=0)  # the ratio is taken sample by sample: sum first, then divide
     (cost * s**2).sum(axis=0) / s.sum(axis=0)**2
         # the sum of s is squared, not s: E[s^2] is the mean of the squares
-    (cost * s).sum(axis=0)**2 / (s**2).sum(axis=0)  # the sum of f s is squared: only s is, inside the sum
+    (cost * s).sum(axis=0)**2 / (s**2).sum(axis=0)  # the sum of f s is squared: square only s, in the sum
     (cost * s).mean(axis=0)  # this is E[f s], the gradient itself: the baseline is what is subtracted from f
     (cost.mean(axis=1, keepdims=True) * s**2).sum(axis=0) / (s**2).sum(axis=0)
         # the costs are averaged over the batch: each row has its own
@@ -95,7 +96,7 @@ OPTIMAL = Part(
     + """
     t_mu = (cost * eps**2).mean(axis=0); t_logvar = 2 * (cost * by_logvar**2).mean(axis=0)
         # E[s^2] is its known value, e^-logvar or 1/2: divide by the samples' own sum of s^2
-    cost = (f(z) - f(z).mean(axis=0))[..., None]  # the mean cost is subtracted: t is a mean of the costs
+    cost = (f(z) - f(z).mean(axis=0))[..., None]  # the mean cost is subtracted: t is a mean of f itself
     """
     + SCORE_SLIPS
     + STD_SLIPS,

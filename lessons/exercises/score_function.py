@@ -2,16 +2,16 @@
 
 Write the score-function gradient of E[f(z)], z ~ N(mu, exp(logvar)). mu and logvar are (B, L), eps is (S, B,
 L); f takes all samples at once, (S, B, L), and returns their costs (S, B): call it once. Return the gradient
-of every sample, dmu and dlogvar of shape (S, B, L); the caller takes the mean. The baseline is subtracted
-from the cost: it is one number, (B,), or a pair of (B, L), and is checked in this order.
+of every sample, dmu and dlogvar of shape (S, B, L); the caller takes the mean. Subtract the baseline from the
+cost. It may be one number, an array (B,), or a tuple of two arrays (B, L); the checks come in this order.
 
-Where to look: lesson 6, the score function. Three steps: z from eps; the costs f(z), less the baseline; times
-the two parts of the score at z, which the exercise on the score writes. Give the costs a last axis, [...,
-None], so that they broadcast with (S, B, L).
+Where to look: lesson 6, the score function. There are three steps: compute z from eps; compute the costs f(z)
+and subtract the baseline; multiply by the two parts of the score at z (the previous exercise). Give the costs
+a last axis, [..., None], so that they broadcast with (S, B, L).
 
 The formula: d = (f(z) - baseline) * score. The score is (z - mu) e^-logvar for mu, and 1/2 ((z - mu)^2
-e^-logvar - 1) for logvar. Against (S, B, 1), a baseline (B,) must become (B, 1), and a pair of (B, L) fits as
-it is: its first part for mu, its second for logvar.
+e^-logvar - 1) for logvar. To broadcast with (S, B, 1), a baseline (B,) must become (B, 1). The arrays (B, L)
+of a tuple fit as they are: the first is for mu, the second for logvar.
 """
 
 import numpy as np
@@ -93,28 +93,28 @@ SCORE_FUNCTION = Part(
     """,
     slips="""
     cost = (f(z) - f(z).mean(axis=0))[..., None]
-        # the samples' mean cost is subtracted: each is in its own baseline, a bias of (S-1)/S
+        # the samples' mean cost is subtracted, which contains the own cost: a bias by the factor (S-1)/S
     cost = (f(z) - (f(z).sum(axis=0) - f(z)) / (len(eps) - 1))[..., None]
         # the mean cost of the other samples is subtracted: a good baseline, but not the argument baseline
-    cost = f(z).mean(axis=1, keepdims=True)[..., None]  # the costs are averaged over the batch: rows differ
+    cost = f(z).mean(axis=1, keepdims=True)[..., None]  # the costs are averaged over the batch
     cost = ((f(z) - f(z).mean(axis=0)) / f(z).std(axis=0))[..., None]
         # the costs are standardized: dividing by their standard deviation changes the gradient
     cost = log(f(z))[..., None]  # log f is used where f belongs: the logarithm is that of the density
     first = 0; second = 0  # the baseline is not used: it is subtracted from the cost
     dmu = (cost + first) * by_mu; dlogvar = (cost + second) * by_logvar
-        # the baseline is added to the cost: subtract it, so that what remains is small
+        # the baseline is added to the cost: subtract it
     dmu = cost * by_mu - first; dlogvar = cost * by_logvar - second
         # the baseline is subtracted from the product, which shifts the gradient: subtract it from f first
-    one = 0  # a baseline that is no tuple is not used
+    one = 0  # a baseline that is not a tuple is not used
     one = baseline[:, None] if ndim(baseline) == 1 else trunc(baseline)  # the baseline is made an integer
     one = baseline  # a baseline (B,) must be (B, 1) against (S, B, 1): baseline[:, None]
     first = baseline[1] if isinstance(baseline, tuple) else one; \
 second = baseline[0] if isinstance(baseline, tuple) else one
         # the baselines of the pair are swapped: the first is for mu, the second for logvar
     second = baseline[0] if isinstance(baseline, tuple) else one
-        # dlogvar is made with the pair's first baseline, which is for mu
+        # dlogvar is computed with the pair's first baseline, which is for mu
     first = baseline[1] if isinstance(baseline, tuple) else one
-        # dmu is made with the pair's second baseline, which is for logvar
+        # dmu is computed with the pair's second baseline, which is for logvar
     off = eps  # the score is taken at eps, not at z
     """
     + SCORE_SLIPS
