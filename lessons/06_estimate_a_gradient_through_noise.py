@@ -5,8 +5,8 @@
 # reparameterization, and measure the variance of each.
 #
 # **You will learn** why both are right on average; how large their variances are; what a baseline does, and
-# which one biases the gradient; how the variances grow with the number of latents; where reparameterization
-# has the larger variance, and where it is wrong.
+# which baseline biases the gradient; how the variances grow with the number of latents; where
+# reparameterization has the larger variance, and where its result is wrong.
 #
 # **You need** lessons 2 and 5, the moments E eps^2 = 1, E eps^4 = 3, E eps^6 = 15 of N(0, 1); 40 minutes.
 #
@@ -30,15 +30,16 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # ## 1. See why the gradient does not move inside
 #
-# The loss is an average over z ~ q = N(mu, std^2), and the encoder learns mu and std, which q depends on:
+# The loss is an average over z ~ q = N(mu, std^2). The encoder computes mu and std, so q depends on its
+# weights, and we need the derivative with respect to mu (and std):
 #
 #     d/dmu E_q[f(z)] = d/dmu int q(z) f(z) dz = int dq/dmu f(z) dz
 #
 # A slide says that "it is impossible to use the Monte-Carlo estimation" here (Isachenko). That is true of
 # the integral in this form: an average over draws needs a density under the integral, and dq/dmu is not
-# one. Drawing z first does not help, because f(z) does not depend on mu. The decoder's weights theta are
-# different: they appear only in f, so their derivative moves inside, and int q df/dtheta dz is an average
-# over q.
+# one. It does not help to draw z first and then differentiate, because once z is a number, f(z) no longer
+# depends on mu. The decoder's weights theta are easier: they appear only in f, so their derivative moves
+# inside, and int q df/dtheta dz is an average over q.
 # %%
 section("1. See why the gradient does not move inside")
 grid = np.linspace(-10, 14, 24001)  # (24001,)
@@ -48,8 +49,9 @@ dq = (grid - 2) * q  # dq/dmu
 guess("A density is nonnegative and its integral is 1. What is the integral of dq/dmu?")
 beside("integral of dq/dmu", dq.sum() * width, 0, 1e-12)
 beside("integral of |dq/dmu|", np.abs(dq).sum() * width, math.sqrt(2 / math.pi), 1e-6)
-say("""0: the integral of q is 1 for every mu, so dq/dmu is as much negative as positive, and we cannot draw
-from it. But the formula is right. For f = z^2, E f = mu^2 + std^2, and the slope in mu is 2 mu:""")
+say("""It is 0: the integral of q is 1 for every mu, so the negative and the positive parts of dq/dmu cancel.
+dq/dmu is not a density, and we cannot draw from it. But the formula is right. For f = z^2, E f is mu^2 +
+std^2, and its derivative with respect to mu is 2 mu:""")
 beside("integral of dq/dmu z^2", (dq * grid**2).sum() * width, 2 * 2, 1e-9)
 
 # %% [markdown]
@@ -67,10 +69,10 @@ beside("integral of dq/dmu z^2", (dq * grid**2).sum() * width, 2 * 2, 1e-9)
 #     d/dmu E_eps[f(mu + std eps)] = E_eps[f'(z) dz/dmu]               z moves, the density is fixed
 #     dz/dmu = 1        dz/dlogvar = 1/2 std eps
 #
-# The first needs only values of f, the second ("pathwise") its derivative. A slide says that "we cannot
-# perform partial derivatives over a stochastic operation" (Bonvicini). The first estimator differentiates
-# the density instead of the operation. The second makes the operation a deterministic function of mu, std
-# and eps.
+# The first estimator (the *score function*) needs only values of f; the second (the *pathwise* gradient)
+# needs the derivative f'. A slide says that "we cannot perform partial derivatives over a stochastic
+# operation" (Bonvicini). The first estimator avoids this: it differentiates the density, not the operation.
+# The second rewrites the operation as a deterministic function of mu, std and eps.
 # %%
 section("2. Derive both estimators")
 
@@ -86,7 +88,7 @@ z = mv.ops.gaussian_sample(mu, logvar, eps)  # (S, B, L)
 scores = mv.ops.gaussian_score(z, mu, logvar)  # w.r.t. mu (S, B, L), w.r.t. logvar (S, B, L)
 score_grads = [f(z)[..., None] * score for score in scores]
 path_grads = [2 * z, 2 * z * 0.5 * eps]
-say("The formulas give the library's estimates, sample for sample:")
+say("The formulas and the library give the same estimate for every sample:")
 difference = np.subtract(score_grads, estimators.score_function(f, mu, logvar, eps))
 beside("score function: largest difference", np.abs(difference).max(), 0, 1e-12, word="expected")
 difference = np.subtract(path_grads, estimators.pathwise(lambda z: 2 * z, mu, logvar, eps))
@@ -97,13 +99,14 @@ guess("""In z = mu + sigma zeta, "it's still not possible to perform backpropaga
 (Bonvicini). What is dz/dzeta?""")
 slope = gradcheck.complex_step(lambda eps: mv.ops.gaussian_sample(1.0 + 0 * mu, 1.0 + logvar, eps), eps[0])
 beside("dz/dzeta at logvar = 1, by the complex step", slope[0, 0], math.exp(0.5), 1e-14, word="sigma")
-say("It exists and equals sigma. We do not need it, because zeta (our eps) does not depend on any weight.")
+say("""The derivative exists and equals sigma, so backpropagation is possible. We do not need it, because zeta
+(our eps) does not depend on any weight.""")
 
 # %% [markdown]
 # ## 3. Compute the variances
 #
-# g is the gradient, G its estimate from one sample. At mu = 2, std = 1, with respect to mu, where the odd
-# powers of eps have mean 0:
+# Let g be the exact gradient and G its estimate from one sample. For f = z^2 at mu = 2, std = 1, with respect
+# to mu (the odd powers of eps have mean 0):
 #
 #     score function   G = (2 + eps)^2 eps     E G^2 = 16 E eps^2 + 24 E eps^4 + E eps^6 = 16 + 72 + 15 = 103
 #                                              Var G = 103 - 4^2 = 87
@@ -116,7 +119,7 @@ say("It exists and equals sigma. We do not need it, because zeta (our eps) does 
 #
 # A *measured* variance has a standard error too, ((m4 - Var^2) / n)^(1/2) with m4 = E (G - g)^4. The usual
 # formula Var (2 / n)^(1/2) is for Gaussian samples, where m4 = 3 Var^2. (Papers often differentiate with
-# respect to std. This multiplies gradients by 2 / std and variances by 4 / std^2.)
+# respect to std instead of logvar. This multiplies gradients by 2 / std and variances by 4 / std^2.)
 # %%
 section("3. Compute the variances")
 
@@ -140,7 +143,7 @@ compare("pathwise, mu", path_grads[0], 4, 4, pw.dmu)
 compare("score function, logvar", score_grads[1], 1, (74 + 20 * 4 + 10 * 16 + 2 * 16) / 4, sf.dlogvar)
 compare("pathwise, logvar", path_grads[1], 1, (8 + 16) / 4, pw.dlogvar)
 number("score-function samples per pathwise sample", score_variance(1, 4, 4) / 4)
-say("Neither is biased. The pathwise mean is closer because the variance is smaller.")
+say("Neither is biased. The pathwise mean is closer because its variance is smaller.")
 nodes, weights = np.polynomial.hermite_e.hermegauss(100)  # E h(eps) = weights @ h(nodes)
 weights /= weights.sum()
 fourth = weights @ ((2 + nodes) ** 2 * nodes - 4) ** 4  # exact: a polynomial
@@ -150,9 +153,8 @@ guess(
 )
 number("true error / Gaussian error, mu", sf.dmu.variance_error(n) / (87 * math.sqrt(2 / n)))
 number("true error / Gaussian error, logvar", sf.dlogvar.variance_error(n) / (86.5 * math.sqrt(2 / n)))
-say(
-    "A few large samples make up most of the variance: m4 is 27 Var^2 for mu and 177 Var^2 for logvar, not 3."
-)
+say("""A small share of the samples contributes most of the variance: m4 is 26.8 Var^2 for mu and 177.5 Var^2
+for logvar, not 3 Var^2.""")
 
 figure = drawings.two_tricks(score_grads[0].ravel(), path_grads[0].ravel(), (87, 4))
 save(figure, "two_tricks", dpi=200)
@@ -161,16 +163,16 @@ save(figure, "two_tricks", dpi=200)
 # ## 4. Subtract a baseline
 #
 # "Unstable solution with huge variance", a slide says of the log-derivative trick (Isachenko). Much of that
-# variance comes from the size of f: all of f multiplies the score, which is noise of mean 0, and the f of a
-# VAE is about a hundred nats. But because the score has mean 0, the mean does not change if we subtract a
-# constant t from f, a *baseline*:
+# variance comes from the size of f: the estimate is f times the score, which is noise of mean 0, and in a VAE
+# f is about a hundred nats. But because the score has mean 0, we can subtract a constant t from f, a
+# *baseline*, and the mean of the estimate does not change:
 #
 #     E[(f - t) score] = E[f score] - t E[score] = g
 #     Var = E[(f - t)^2 score^2] - g^2      least where -2 E[f score^2] + 2 t E[score^2] = 0,
 #                                           t = E[f score^2] / E[score^2]
 #
-# In the formulas c becomes c - t. The best t is c + 3 a = 7 for mu and c + 5 a = 9 for logvar. E f = a + c
-# = 5 is close to both.
+# In the formulas of section 3, c becomes c - t. The best t is c + 3 a = 7 for mu and c + 5 a = 9 for logvar.
+# The mean E f = a + c = 5 is simpler to estimate and nearly as good.
 # %%
 section("4. Subtract a baseline")
 guess("The variance for f = z^2 is 87. What is it for f = z^2 + 100, which has the same gradient?")
@@ -178,17 +180,20 @@ for name, c, t in (("z^2 + 100", 100, 0.0), ("z^2, baseline 5", 0, 5.0), ("z^2, 
     grad, _ = estimators.score_function(lambda z, c=c: f(z) + c, mu, logvar, eps, baseline=t)
     moments = quadratic_moments(1, 0, c - t, 2, 1, "score-function").dmu
     compare(name, grad, 4, score_variance(1, 4, 4 + c - t), moments)
-say("11,487: 132 times as much, only because of a constant. A baseline removes it, and more.")
+say("""It is 11,487, or 132 times as much, only because of a constant. A baseline removes what the constant
+adds, and more than half of the original 87.""")
 best = estimators.optimal_baseline(f, mu, logvar, rng.standard_normal((n, 1, 1)))
-say("The best baseline is not known beforehand. We estimate it from other draws (to five standard errors):")
+say("""In practice the best baseline is not known. We estimate it from other draws (the tolerance is about
+five standard errors):""")
 beside("best baseline for mu, from other draws", best[0][0, 0], 7, 0.1)
 beside("best baseline for logvar, from other draws", best[1][0, 0], 9, 0.3)
 
 # %% [markdown]
-# From *other* draws, because a baseline that depends on the sample's own f is not a constant. Suppose we
-# subtract the mean of all S samples: it contains f_k / S, so the estimate has the mean (1 - 1/S) g and is
-# biased. **Leave-one-out** subtracts the mean of the other S - 1 samples instead, and is unbiased. With
-# Var f = 2 a^2 + b^2 = 18, and the variance 42 for the baseline E f,
+# The draws must be *other* ones, because a baseline that depends on the sample's own f is not a constant.
+# Suppose we subtract from each f_k the mean of all S costs. This mean contains f_k / S, so the estimate is
+# biased: its mean is (1 - 1/S) g. **Leave-one-out** subtracts the mean of the other S - 1 costs instead, and
+# is unbiased. With Var f = 2 a^2 + b^2 = 18, and the variance 42 for the baseline E f, the mean of its S
+# estimates has the variance
 #
 #     Var = 42 / S + (Var f + g^2) / (S (S - 1))
 #
@@ -196,9 +201,9 @@ beside("best baseline for logvar, from other draws", best[1][0, 0], 9, 0.3)
 #
 #     1/S sum_k d_k s_k  -  sum_{j != k} d_j s_k / (S (S - 1))
 #
-# The first sum has the variance 42 / S. The second has mean 0 and, since E d_j = E s_k = 0, is not correlated
-# with the first. Each of its S (S - 1) terms has the variance Var f E s^2 = Var f, and d_j s_k is correlated
-# only with d_k s_j: E[d_j s_k d_k s_j] = g^2.
+# The first part has the variance 42 / S. The second has mean 0 and, since E d_j = E s_k = 0, is not
+# correlated with the first. Each of its S (S - 1) products has the variance Var f E s^2 = Var f, and d_j s_k
+# is correlated with only one other product, d_k s_j: E[d_j s_k d_k s_j] = g^2.
 # %%
 S, groups = 4, 100_000
 noise = rng.standard_normal((S, groups, 1))  # (S, B, L): every datum is a group of S samples
@@ -210,19 +215,19 @@ others = estimators.leave_one_out(f, mus, logvars, noise)[0].mean(axis=0)  # (B,
 variance = 42 / S + (18 + 4**2) / (S * (S - 1))
 guess("S = 4, and the exact gradient is 4. What is the mean if the baseline includes the sample itself?")
 beside("own sample included: mean", own.mean(), 4 * (1 - 1 / S), 5 * math.sqrt(variance / groups))
-say("3: a quarter of the gradient is lost, and averaging over more groups does not bring it back.")
+say("It is 3: a quarter of the gradient is lost, and averaging over more groups does not bring it back.")
 moments = quadratic_moments(1, 0, 0, 2, 1, "leave-one-out", samples=S).dmu
 compare("leave-one-out", others, 4, variance, moments)
 
 # %% [markdown]
 # ## 5. Add dimensions
 #
-# f = sum_i z_i^2 over L latents at mu = 0, std = 1. The score of one latent multiplies the cost of all
-# latents. The cost of the L - 1 others, "rest", has the mean L - 1 and the variance 2 (L - 1).
+# Let f = sum_i z_i^2 over L latents at mu = 0, std = 1. The score of one latent is multiplied by the cost of
+# all latents. Let "rest" be the cost of the L - 1 others: its mean is L - 1 and its variance 2 (L - 1).
 #
 #     score function   E (eps^2 + rest)^2 eps^2 = E eps^6 + 2 E eps^4 E rest + E eps^2 E rest^2
 #                                               = 15 + 6 (L - 1) + (L - 1)^2 + 2 (L - 1) = (L + 2) (L + 4)
-#     best baseline    t = L + 2 leaves 2 L + 4
+#     best baseline    t = L + 2, with variance 2 L + 4
 #     pathwise         G = 2 z_i, variance 4: the slope depends on its own latent only
 # %%
 section("5. Add dimensions")
@@ -234,14 +239,18 @@ growth = {
 }
 points, m = {}, 40_000
 for L in (1, 10, 100):
-    zero, many = np.zeros((1, L)), rng.standard_normal((m, 1, L))  # (B, L), (S, B, L)
-    plain, based = (estimators.score_function(f, zero, zero, many, t)[0] for t in (0.0, L + 2.0))
-    grads = plain, based, estimators.pathwise(lambda z: 2 * z, zero, zero, many)[0]
-    for (name, exact), grad in zip(growth.items(), grads, strict=True):
-        points[name, L] = grad[..., 0].var()  # of the first latent
+    zero, blocks = np.zeros((1, L)), []  # (B, L)
+    for _ in range(10):  # in blocks of 4,000 samples, to save memory
+        many = rng.standard_normal((m // 10, 1, L))  # (S, B, L)
+        plain, based = (estimators.score_function(f, zero, zero, many, t)[0] for t in (0.0, L + 2.0))
+        path = estimators.pathwise(lambda z: 2 * z, zero, zero, many)[0]
+        blocks.append([grad[:, 0, 0].copy() for grad in (plain, based, path)])  # of the first latent
+    for (name, exact), grad in zip(growth.items(), np.hstack(blocks), strict=True):  # grad (m,)
+        points[name, L] = grad.var()
         error = quadratic_moments(1, 0, 0, 0, 1, name, dim=L).dmu.variance_error(m)
         beside(f"L = {L}, {name}", points[name, L], exact(L), 5 * error)
-say("10,608, 204 and 4: proportional to L^2, to L, and constant. Here the slide's word 'huge' is right.")
+say("""At L = 100 they are 10,608, 204 and 4: for large L the first grows as L^2, the second as L, and the
+third is constant. Here the slide's word "huge" is right.""")
 
 levels = {t: ((f(z)[..., None] - t) * scores[0]).var() for t in (0, 5, 7, 9, 12)}
 figure = drawings.baselines_and_dimensions(lambda t: score_variance(1, 4, 4 - t), levels, growth, points)
@@ -252,14 +261,15 @@ save(figure, "baselines_and_dimensions", dpi=200)
 #
 # "Reparameterization has the lower variance" is not a theorem. With respect to mu, the variance of the score
 # function depends on the size of f. The variance of the pathwise gradient depends on how much the slope of f
-# varies; for 100 z, which is steep, it is 0. cos(kz) has the size 1 and a slope that varies between -k and k.
-# At std = 1,
+# varies: for f = 100 z, which is steep, it is 0. Take f = cos(kz): its values lie between -1 and 1, and its
+# slope varies between -k and k. At std = 1,
 #
 #     the gradient             g = -k sin(k mu) e^(-k^2 / 2);    w = e^(-2 k^2) cos(2 k mu) = E cos 2kz
 #     pathwise, mu             k^2/2 (1 - w) - g^2
 #     score function, mu       1/2 (1 + (1 - 4 k^2) w) - g^2
 #
-# from sin^2, cos^2 = (1 -+ cos 2kz) / 2 and E eps^2 cos 2kz = (1 - 4 k^2) w.
+# These follow from sin^2 kz = (1 - cos 2kz) / 2, cos^2 kz = (1 + cos 2kz) / 2, and E eps^2 cos 2kz =
+# (1 - 4 k^2) w.
 # %%
 section("6. Find where the rule fails")
 
@@ -290,18 +300,20 @@ for i, name in enumerate(("pathwise", "score-function")):
     beside(f"cos(3z), {name}: gradient by quadrature", weights @ G, -3 * np.sin(3) * np.exp(-4.5), 1e-9)
     beside(f"cos(3z), {name}: variance by quadrature", weights @ G**2 - (weights @ G) ** 2, exact, 1e-9)
     compare(f"cos(3z), {name}", waves[3.0][i], weights @ G, exact, cos_moments(3, 1, 1, name).dmu)
-say("Pathwise, by a factor of nine: slopes between -3 and 3 average to -0.0047, while f is between -1 and 1.")
+say("""The pathwise gradient, by a factor of nine: it averages slopes between -3 and 3 to get -0.0047, while f
+is only between -1 and 1.""")
 
 measured = {k: [grads.var() for grads in pair] for k, pair in waves.items()}
 save(drawings.crossing(cos_variances, measured, low), "crossing", dpi=200)
 
 # %% [markdown]
-# It also fails on the VAE's own KL: f = log q(z) - log p(z). At std = 1 and mu = 0.5 this is mu z - mu^2 / 2,
-# which is small: a = 0, b = 0.5, c = 0.125. mu appears twice, in z and in log q. Automatic differentiation
-# follows both: log q(z) is -eps^2 / 2 and a constant, with derivative 0, and -log p(z) has the slope z, of
-# variance 1. But d log q / dmu at fixed z is the score, which has mean 0 and can be left out. Then only z
-# moves ("sticking the landing"), and the slope of f is mu at every z, of variance 0. (The closed form of
-# lesson 2 has no variance at all, and is what a VAE uses.)
+# The rule also fails for the VAE's own KL: f = log q(z) - log p(z). At std = 1 and mu = 0.5 this is mu z -
+# mu^2 / 2, which is small: a = 0, b = 0.5, c = 0.125 in the formulas of section 3. mu appears twice, in z and
+# in log q. Automatic differentiation follows both: log q(z) is -eps^2 / 2 plus a constant, so its derivative
+# is 0, and the derivative of -log p(z) is z, of variance 1. But d log q / dmu at fixed z is the score, which
+# has mean 0 and can be left out. Then mu acts through z alone ("sticking the landing"), and the slope of f is
+# mu at every z, so the variance is 0. (The closed form of lesson 2 needs no draws, so it has no variance for
+# any mu and std. It is what a VAE uses.)
 # %%
 half, zero = 0.5 * one, 0 * one
 guess("""Three estimates of the KL's gradient at mu = 0.5, std = 1: score function, pathwise, pathwise with
@@ -321,19 +333,19 @@ moments = [kl_moments(0.5, 1, name).dmu for name in names]
 compare("KL, score function", kl_score, 0.5, score_variance(0, 0.5, 0.125), moments[0])
 compare("KL, pathwise", kl_path, 0.5, 1, moments[1])
 compare("KL, pathwise, log q's mu fixed", kl_fixed, 0.5, 0, moments[2])
-say("""The score function has half the variance of the usual pathwise gradient. With the mu in log q fixed,
-the pathwise gradient has none, but only at std = 1.""")
+say("""The score function has about half the variance of the usual pathwise gradient. With the mu in log q
+fixed, the variance of the pathwise gradient is 0, but only at std = 1.""")
 
 # %% [markdown]
 # ## 7. Differentiate a step function
 #
-# f(z) = 1 where z > 0, and 0 elsewhere. With Phi the distribution function and phi the density of N(0, 1),
-# its mean is Phi(mu / std), and at mu = std = 1
+# Let f(z) = 1 where z > 0, and 0 elsewhere. With Phi the distribution function and phi the density of
+# N(0, 1), its mean is Phi(mu / std), and at mu = std = 1
 #
 #     d/dmu E f = phi(1)      d/dlogvar E f = -1/2 phi(1)      variance w.r.t. mu: Phi(1) - phi(1) - phi(1)^2
 #
-# f' is 0 wherever it exists. Reparameterization differentiates inside the average, and for that f must be
-# continuous.
+# f' is 0 wherever it exists. Reparameterization moves the derivative inside the average; this is not allowed
+# where f has a jump.
 # %%
 section("7. Differentiate a step function")
 phi, Phi = math.exp(-0.5) / math.sqrt(2 * math.pi), 0.5 * (1 + math.erf(math.sqrt(0.5)))
@@ -345,26 +357,29 @@ number("step, pathwise, mu: mean", along.mean())
 beside("step, score function, mu: mean", jump.mean(), phi, 5 * error)
 beside("step, score function, mu: variance", jump.var(), n * error**2, 0.01)
 beside("step, score function, logvar: mean", jump_logvar.mean(), -phi / 2, 0.003)
-say("The pathwise estimate is 0 with variance 0: no variance is smaller, but its mean is wrong.")
+say("The pathwise estimate is always 0: no variance is smaller, but the mean is wrong.")
 
 # %% [markdown]
-# So the slides need conditions. "It is impossible to use the Monte-Carlo estimation" (Isachenko): it is
-# possible for the encoder, in two ways. "Huge variance" (also Isachenko): the variance of the score
-# function is huge where f is large and the latents are many, as in a VAE. There reparameterization is much
-# better, and one sample for each image is usually enough. Where f jumps or oscillates, it is not better.
+# So the slides' sentences need conditions. "It is impossible to use the Monte-Carlo estimation" (Isachenko):
+# for the encoder's gradient it is possible, in two ways. "Huge variance" (also Isachenko): the variance of
+# the score function is huge where f is large and there are many latents, as in a VAE. There
+# reparameterization is much better, and one sample for each image is usually enough. Where f oscillates fast
+# it can be worse, and where f jumps it is wrong.
 #
 # ## Try on your own
 #
-# * In section 3 set mu to 0, then to 10. Which variances grow, and how? (Those of the score function as mu^4,
-#   that of pathwise for logvar as mu^2, that of pathwise for mu not at all.)
-# * In section 4 include the sample itself at S = 2 and at S = 16. What is the mean? (2 and 3.75.)
-# * In section 7 smooth the step, f(z) = 1 / (1 + exp(-z / h)), and reduce h from 1 to 0.01. How does the
+# * Print `quadratic_moments(1, 0, 0, mu, 1, name)` for both estimators at mu = 1, 10 and 100. Which variances
+#   grow, and how? (For large mu, those of the score function as mu^4, that of the pathwise gradient w.r.t.
+#   logvar as mu^2. W.r.t. mu the pathwise variance stays at 4.)
+# * In section 4 set S = 2, then S = 16. What is the mean if the own sample is included? (2 and 3.75.)
+# * In section 7 smooth the step, f(z) = 1 / (1 + exp(-z / h)), and reduce h from 0.1 to 0.001. How does the
 #   variance of the pathwise gradient change? (It grows as 1 / h. At h = 0 it is 0, and the mean is wrong.)
-# * `python -m lessons variance` measures all this for more costs, and with `--model runs/1` on a trained VAE.
+# * `python -m lessons variance` measures all this for more costs, and with `--model runs/1` for a trained
+#   VAE.
 #
-# **Exercises** `python -m lessons start 10` (the sample and its backward), `python -m lessons start 11` (the
-# score), `python -m lessons start 12` (the score function), `python -m lessons start 13` (the best baseline),
-# `python -m lessons start 14` (leave-one-out).
+# **Exercises** `python -m lessons start 10` (the sample and its backward pass), `python -m lessons start 11`
+# (the score), `python -m lessons start 12` (the score function), `python -m lessons start 13` (the best
+# baseline), `python -m lessons start 14` (leave-one-out).
 #
 # ## Further reading
 #

@@ -1,4 +1,4 @@
-"""Give each sample the others' mean as its baseline
+"""Use the other samples' mean cost as the baseline
 
 Write the score-function gradient with the leave-one-out baseline. f(z) takes all samples at once, (S, B, L),
 and returns costs (S, B): call it once. S is 2 or more. Return the gradient of every sample; the caller takes
