@@ -154,7 +154,8 @@ beside("variance of x' around the MAP", ((next_x - best_z) ** 2).mean(), var + s
 covered = (np.abs(next_x - best_z) < half).mean()
 beside("share inside the 95 % interval", covered, math.erf(half / math.sqrt(2 * (var + s**2))), 0.005)
 say("""86 %, not 95 %. The point mass ignores the uncertainty about z: the predictive variance is 0.45, and
-only s^2 = 0.25 of it is noise in x'.""")
+only s^2 = 0.25 of it is noise in x'. Before we saw x, the variance of an observation was 1.25, because p(x)
+averages over the prior. A slide warns not to confuse the two averages (Isachenko).""")
 
 # %% [markdown]
 # ## 4. Rename z and watch the MAP move
@@ -251,6 +252,12 @@ beside(
 number("best w for the largest x alone", math.sqrt((data**2).max() - s**2))
 say("""In the last line of a slide's derivation the sum over i is missing (Isachenko): that line maximizes
 log p(x_i) for a single x_i. Then every x_i leads to another w, which fits only this x_i.""")
+
+# %% [markdown]
+# The same lecture also gives the parameter a prior (Isachenko): p(w|X) = p(X|w) p(w) / p(X). This is Bayesian
+# inference over the parameters. There is one posterior of w for all 300 x, while each x has a posterior of
+# its own z. The evidence p(X), now an integral over w, can be used to compare models. In these lessons w has
+# no prior and gets a single value.
 
 # %% [markdown]
 # ## 7. Count the grid points

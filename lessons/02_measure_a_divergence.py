@@ -141,7 +141,9 @@ beside("KL of q itself", kl_to_prior(1.0, 0.5), (0.25 + math.log(4)) / 2, 1e-12)
 for std in (1e-3, 1e-6):
     beside(f"a point at z = 1 of std {std:g}", kl_to_prior(1.0, std), -math.log(std), 1e-5, word="limit")
 say("""The narrower the density, the larger the KL: for the sample itself it is infinite. The library computes
-std = exp(logvar / 2), which is above 0 for every logvar, so the KL of q is finite.""")
+std = exp(logvar / 2), which is above 0 for every logvar, so the KL of q is finite. A slide writes the
+limit as a delta function, whose value at 0 is infinity (Isachenko). That alone does not define it: its
+integral must be 1.""")
 
 # %% [markdown]
 # ## 4. Check a slide

@@ -222,6 +222,7 @@ number("standard deviation of one draw", each.std(), "nats")
 # m(z) = w z, E_q (x - w z)^2 = (x - w mu)^2 + w^2 std^2. The derivative of the loss with respect to std^2 is
 # w^2 + lambda/2 (1 - 1/std^2). It is 0 at std^2 = lambda / (2 w^2 + lambda). With variance v the posterior
 # has std^2 = v / (w^2 + v). The two are equal if lambda = 2 v.
+# So the KL, which lectures call a regularizer (UvA, Bonvicini), has a weight that the likelihood determines.
 #
 # Two other texts change lambda without saying so:
 #

@@ -31,6 +31,11 @@ from minivae import evaluation, ops
 # in every call. So x is a black-and-white image, and the Bernoulli likelihood is the probability of this
 # image. The loop takes a minibatch, draws its pixels and the noise, runs the forward and the backward pass,
 # and makes a step.
+#
+# A slide estimates the gradient from one random x and multiplies by n (Isachenko). We average over B random
+# images. Every image is equally likely to be among them, so the average is an unbiased estimate of the mean
+# over all images. Without the factor n the whole gradient is n times smaller, which for SGD only changes the
+# scale of lr.
 
 
 # %%
@@ -173,8 +178,10 @@ beside("cost of their average", cost(blur), k * np.log(2), 1e-8)
 number("cost of the first one, with 99 % confidence", cost(sharp), "nats per image")
 say("""The average costs less, so the decoder's mean is blurred wherever z does not determine the pixels. A
 *draw* from p(x|z) is sharp but speckled, because its pixels are drawn independently. Pictures of VAEs usually
-show the mean. Samples have a second weakness: a z from the prior need not be close to the code of any image.
-We compare the mean distance to the nearest of the codes of 5,000 test images:""")
+show the mean. Only the prior and the decoder are needed to generate: they are the model p, and the encoder q
+is a tool to fit it. "Discard this part of the network", says a slide (Brown). Samples have a second weakness:
+a z from the prior need not be close to the code of any image. We compare the mean distance to the nearest of
+the codes of 5,000 test images:""")
 heads = model.encode(mv.binarize(mnist.x_test, rng))  # (N, L) each
 codes = ops.gaussian_sample(*heads, rng.standard_normal((10_000, 20)))  # (N, L), draws from q(z|x)
 

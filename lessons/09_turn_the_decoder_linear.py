@@ -159,6 +159,9 @@ training did not compute a single eigenvalue.""")
 # %% [markdown]
 # For any rotation R, W and W R have the same likelihood, since W R R' W' = W W'. So maximum likelihood finds
 # the subspace of PCA but not its directions. The VAE finds both, because the covariance of its q is diagonal.
+# A slide says that latents make a model "more interpretable" (Isachenko). The likelihood alone gives no
+# single latent a meaning; here the diagonal q does.
+#
 # If M is not diagonal, the best diagonal q has the precisions M_ll / v, the diagonal of the posterior's
 # precision matrix, and a gap remains (lesson 11 derives it):
 #

@@ -32,7 +32,8 @@ x_test, y_test = mnist.x_test[:3000] / np.float32(255), mnist.y_test[:3000]  # (
 # %% [markdown]
 # ## 1. Show that a linear autoencoder is PCA
 #
-# An autoencoder has an encoder and a decoder, and between them a code z. The code is one point for each x: it
+# An autoencoder reduces the dimension of data without labels. It has an encoder and a decoder, and between
+# them a code z. The code is one point for each x: it
 # has no noise and no prior. A slide's loss is |x - x^|^2 (Bonvicini). Our loss is the nll of a Gaussian with
 # variance 1, which is half of that plus a constant:
 #

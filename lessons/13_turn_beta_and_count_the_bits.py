@@ -251,7 +251,8 @@ for name, code in (("no rounding", z), ("z drawn from q", drawn)):
 say("""Ten more bits, and almost no less error. Up to 8 levels additional bits remove much of the error. From
 16 levels on, ten more bits remove almost nothing, because even the exact z does not determine x. To draw z
 from q is a kind of rounding too: it adds 2 units of squared error, and the kl is the rate, 23 bits. With 8
-levels the rate is about the same, and the error is a little larger.""")
+levels the rate is about the same, and the error is a little larger. A slide calls the pictures decoded from
+such draws "random variants of an input data point" (Brown). Here they differ little from the mean.""")
 save(draw.rate_and_water(curve, pca.eigenvalues, 3), "rate", dpi=200)
 
 # %% [markdown]
