@@ -21,6 +21,7 @@ import numpy as np
 import minivae as mv
 from lessons import bugs
 from lessons.drawings import lesson08 as drawings
+from lessons.drawings import slide
 from lessons.story import beside, guess, number, save, say, section
 from minivae import evaluation, ops
 
@@ -202,7 +203,8 @@ rows = {
     "mean at z ~ prior": means,
     "draw at that z": mv.binarize(means, rng),
 }
-save(drawings.pictures(rows), "pictures", dpi=200)
+title = "Reconstructions keep the digit; a draw from the prior may not be a digit"
+save(slide.rows(rows, title=title), "pictures", dpi=200)
 
 # %% [markdown]
 # ## 5. Draw the latent plane

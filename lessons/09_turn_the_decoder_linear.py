@@ -21,6 +21,7 @@ import numpy as np
 
 import minivae as mv
 from lessons.drawings import lesson09 as drawings
+from lessons.drawings import slide
 from lessons.story import beside, guess, number, save, say, section
 from minivae import bridges, evaluation
 
@@ -262,7 +263,7 @@ rows = {
     "best v: 20 latents": digits.mean + z_best @ digits.W.T,
     "W z + b, z ~ prior": digits.mean + rng.standard_normal((10, 20)) @ digits.W.T,
 }
-save(drawings.pictures(rows), "pictures", dpi=200)
+save(slide.rows(rows), "pictures", dpi=200)
 
 # %% [markdown]
 # ## Try on your own

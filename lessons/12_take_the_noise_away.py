@@ -21,6 +21,7 @@ import numpy as np
 
 import minivae as mv
 from lessons.drawings import lesson12 as draw
+from lessons.drawings import slide
 from lessons.story import beside, guess, number, save, say, section
 from minivae import evaluation, gradcheck, inputs, ops
 
@@ -183,7 +184,7 @@ for kind, amount in (("salt-and-pepper", 0.2), ("mask", 0.5)):
 say("""The denoising autoencoder was not trained on these two kinds of noise. For salt and pepper (a fifth of
 the pixels become 0 or 1) its error is almost as small as for Gaussian noise. A mask sets half of the pixels
 to 0 and leaves holes in the strokes. The autoencoder repairs little of that damage.""")
-save(draw.rows({name: row[:10] for name, row in pictures.items()}), "denoised", dpi=200)
+save(slide.rows({name: row[:10] for name, row in pictures.items()}), "denoised", dpi=200)
 
 # %% [markdown]
 # ## 4. Make the code sparse

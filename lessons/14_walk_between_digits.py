@@ -20,6 +20,7 @@ import numpy as np
 
 import minivae as mv
 from lessons.drawings import lesson14 as draw
+from lessons.drawings import slide
 from lessons.story import beside, guess, number, save, say, section
 from minivae import evaluation, ops
 
@@ -259,7 +260,7 @@ pictures = {
     "VAE, arc": vae.mean(arc(np.tile(mu[first], (9, 1)), np.tile(mu[last], (9, 1)), t)),
     **{f"draws: {name}": row[:9] for name, row in draws.items()},
 }
-save(draw.rows(pictures), "walk", dpi=200)
+save(slide.rows(pictures), "walk", dpi=200)
 
 # %% [markdown]
 # ## Try on your own

@@ -18,6 +18,7 @@ import numpy as np
 
 import minivae as mv
 from lessons.drawings import lesson17 as drawings
+from lessons.drawings import slide
 from lessons.story import beside, guess, number, save, say, section
 from minivae import evaluation, ops
 from minivae.distributions import Laplace
@@ -226,7 +227,7 @@ rows = {"test image": x_test[:10]} | {
     name: models[name].reconstruct(x_test[:10])
     for name in ("MSE + KL", "unit", "SSE + KL", "optimal", "Laplace", "Bernoulli")
 }
-save(drawings.pictures(rows | {"draw, optimal": draws[:10]}), "pictures", dpi=200)
+save(slide.rows(rows | {"draw, optimal": draws[:10]}), "pictures", dpi=200)
 
 # %% [markdown]
 # ## Try on your own

@@ -21,7 +21,7 @@ import math
 import numpy as np
 
 import minivae as mv
-from lessons.drawings import lesson19
+from lessons.drawings import lesson19, slide
 from lessons.story import beside, guess, number, save, say, section
 from minivae import evaluation, gradcheck, ops
 
@@ -259,7 +259,8 @@ rows = {
     "logistic draws": draws[:10],
     "VAE draws": decoded,
 }
-save(lesson19.pictures(rows), "pictures", dpi=200)
+title = "A given upper half is continued; free draws are seldom digits"
+save(slide.rows(rows, 14, title), "pictures", dpi=200)
 save(lesson19.ladder(scores), "ladder", dpi=200)
 say("""It is larger: on average, test images are more probable under the model than its own draws. So the
 model gives much of the probability to images that are no digits, as the figure shows. A completed half mostly

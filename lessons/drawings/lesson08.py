@@ -33,21 +33,6 @@ def curves(course, tested):
 
 
 @slide
-def pictures(rows):
-    """Rows of digits, name -> (n, D), each row under the next, with its name beside it."""
-    images = list(rows.values())
-    figure, axes = canvas(height=3.7, width=11.0)
-    sheet = plots.tile(np.vstack(images).round(2), (28, 28), columns=len(images[0]))
-    axes.imshow(sheet, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
-    axes.set_yticks(14 + 30 * np.arange(len(rows)), rows)
-    axes.set_xticks([])
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    axes.set_title("Reconstructions keep the digit; a draw from the prior may not be a digit")
-    return figure
-
-
-@slide
 def plane(mu, labels, centres, means):
     """mu (N, 2) by label with the digits' centres (10, 2); means (k * k, D) over the same square of z."""
     side = int(np.sqrt(len(means)))

@@ -2,8 +2,6 @@
 
 import numpy as np
 
-from minivae import plots
-
 from ..story import BLUE, GREEN, GREY, RED, canvas
 
 SIZE = 14  # points, at the size shown
@@ -42,17 +40,4 @@ def live(values, trained, digits):
         axes.tick_params(labelsize=12)
         axes.xaxis.label.set_size(SIZE)
         axes.yaxis.label.set_size(SIZE)
-    return figure
-
-
-def pictures(rows):
-    """Rows of images (n, 784) by their names, one below the other."""
-    images = np.vstack(list(rows.values())).clip(0, 1)
-    columns = len(images) // len(rows)
-    figure, axes = canvas(height=3.6, width=10)
-    axes.imshow(plots.tile(images, (28, 28), columns).round(2), cmap="gray_r", interpolation="nearest")
-    axes.set_yticks(14 + 30 * np.arange(len(rows)), rows, fontsize=SIZE)
-    axes.set_xticks([])
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
     return figure

@@ -10,30 +10,6 @@ from ..story import canvas
 SIZE = 14  # points
 
 
-def rows(pictures):
-    """name -> (n, D): one row of digits for each name, with the name on the left."""
-    n = len(next(iter(pictures.values())))
-    figure, axes = canvas(height=0.85 * len(pictures), width=0.8 + 0.11 * max(map(len, pictures)) + 0.82 * n)
-    sheet = plots.tile(np.concatenate(list(pictures.values())), (28, 28), columns=n, gap=4)
-    axes.imshow(sheet, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
-    axes.set_anchor("E")  # room for the names
-    axes.set_yticks(14 + 32 * np.arange(len(pictures)), list(pictures), fontsize=SIZE)
-    axes.set_xticks([])
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    return figure
-
-
-def apart(points, least):
-    """The points (n, 2), moved until each pair is at least this far apart."""
-    points = points.copy()
-    for _ in range(200):
-        away = points[:, None] - points  # (n, n, 2)
-        distance = np.linalg.norm(away, axis=2, keepdims=True) + 1e-9
-        points += 0.25 * (away / distance * np.maximum(least - distance, 0)).sum(axis=1)
-    return points
-
-
 def latent_planes(planes, labels):
     """title -> terms, mu (N, 2), std (N, 2): a dot for each mu, ellipses of some q, a circle of the prior."""
     figure, panels = canvas(len(planes), height=4.4, width=12)
@@ -46,7 +22,7 @@ def latent_planes(planes, labels):
         wide = max(3.3, 1.05 * np.quantile(np.abs(mu), 0.999))
         if mu.std() > 0.1:  # otherwise all digits are at the same place
             middles = np.array([np.median(mu[labels == digit], axis=0) for digit in range(10)])
-            for digit, middle in enumerate(apart(middles, 0.17 * wide)):
+            for digit, middle in enumerate(plots.apart(middles, 0.17 * wide)):
                 colour = plots.DIGITS[digit]
                 box = {"boxstyle": "circle,pad=0.1", "fc": "white", "ec": colour}
                 axes.text(*middle, digit, fontsize=SIZE, color=colour, ha="center", va="center", bbox=box)

@@ -3,11 +3,8 @@
 import numpy as np
 
 from ..story import BLUE, GREY, RED, canvas
-from .lesson12 import rows
 
 SIZE = 14  # points
-
-__all__ = ["information", "rows"]
 
 
 def information(sizes, estimates, mean_kl):

@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from minivae import plots
-
-from ..story import BLUE, GREEN, GREY, RED, canvas
+from ..story import BLUE, GREEN, RED, canvas
 
 SIZE = 14  # points
 
@@ -34,19 +32,4 @@ def variances(curve, courses):
     right.set_title("A learned v", fontsize=SIZE)
     for axes in (left, right):
         axes.tick_params(labelsize=SIZE)
-    return figure
-
-
-def pictures(rows):
-    """Rows of pictures (n, D) by their name."""
-    n = len(next(iter(rows.values())))
-    figure, axes = canvas(height=0.68 * len(rows), width=8.4)
-    sheet = plots.tile(np.vstack(list(rows.values())), (28, 28), columns=n, gap=4)
-    axes.imshow(sheet, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
-    axes.set_yticks(14 + 32 * np.arange(len(rows)), rows, fontsize=SIZE)
-    axes.set_xticks([])
-    axes.tick_params(length=0, pad=8)
-    axes.spines[:].set_visible(False)
-    axes.set_anchor("E")
-    axes.axhline(30, color=GREY, lw=1)
     return figure

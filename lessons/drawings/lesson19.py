@@ -1,25 +1,7 @@
 """The figures of lesson 19."""
 
-import numpy as np
-
-from minivae import plots
-
 from ..story import BLUE, GREY, RED
-from .slide import TEXT, label, slide
-
-
-def pictures(rows):
-    """Rows of images by their names, (n, 196) each, as one sheet."""
-    figure, axes = slide(
-        ["A given upper half is continued; free draws are seldom digits"], height=4.6, width=10
-    )
-    images = np.vstack(list(rows.values()))
-    axes.imshow(plots.tile(images, (14, 14), columns=10), cmap="gray_r", interpolation="nearest")
-    axes.set_yticks(6.5 + 16 * np.arange(len(rows)), rows, fontsize=TEXT)
-    axes.set_xticks([])
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    return figure
+from .slide import label, slide
 
 
 def ladder(scores):
