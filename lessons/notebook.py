@@ -40,17 +40,9 @@ def run(options):
     if os.path.lexists(path) and not (options.overwrite and path.is_file()):
         hint = "--overwrite replaces it" if path.is_file() else "it is not a file"
         raise ValueError(f"{path} exists: {hint}")
-    partial = files.temporary(path.parent)
-    try:
-        partial.touch(exist_ok=False)  # before the lesson runs: can a file be made here?
+    with files.replacing(path) as file:  # before the lesson runs: can a file be made here?
         print(f"running lesson {options.number}, to keep what it prints and draws ...", flush=True)
-        partial.write_text(json.dumps(notebook(script), indent=1, ensure_ascii=False) + "\n", "utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        raise ValueError(f"{path} cannot be written: {error.strerror}") from None
-    finally:
-        with contextlib.suppress(OSError):  # gone if it has become the notebook
-            partial.unlink()
+        file.write((json.dumps(notebook(script), indent=1, ensure_ascii=False) + "\n").encode())
     print(f"wrote {path}: open it in Jupyter, in the folder above lessons/")
     return 0
 

@@ -135,17 +135,9 @@ def parser():
     about = "Variational autoencoders with every derivative written by hand."
     root = Parser("python -m minivae", description=about, allow_abbrev=False)
     group, subs = root.add_subparsers(title="commands", metavar="COMMAND", required=True), {}
-    names = (
-        "train",
-        "sample",
-        "reconstruct",
-        "interpolate",
-        "encode",
-        "evaluate",
-        "gradcheck",
-        "fit",
-        "explore",
-    )
+    names = ("train", "sample", "reconstruct", "interpolate", "encode", "evaluate", "gradcheck", "fit")
+    names += ("explore",)
+    of_a_run = (*names[1:6], "explore")
     for name in names:
         function = fits.command if name == "fit" else getattr(commands, name)
         words = {"help": function.__doc__, "description": function.__doc__}
@@ -159,16 +151,10 @@ def parser():
         (["train"], "--out", "DIR", "the run folder (default: the next number under runs/)"),
         (["train"], "--resume", "RUN", "continue a stopped run; the result is bit for bit the same"),
         (["train"], "--checkpoint", STATES, "with --resume: the checkpoint to continue from (default: last)"),
-        ([*names[1:6], "explore"], "run", "RUN", "a run folder, such as runs/1"),
-        (
-            [*names[1:6], "explore"],
-            "--checkpoint",
-            STATES,
-            "the epoch with the lowest test loss, or the last one",
-            "best",
-        ),
-        ([*names[2:6], "explore"], "--data", "FILE", "new path of the run's data, if the file has moved"),
-        ([*names[1:5], "explore"], "--seed", "N", "seed of the random draws", 0),
+        (of_a_run, "run", "RUN", "a run folder, such as runs/1"),
+        (of_a_run, "--checkpoint", STATES, "the epoch with the lowest test loss, or the last one", "best"),
+        (of_a_run[1:], "--data", "FILE", "new path of the run's data, if the file has moved"),
+        ((*names[1:5], "explore"), "--seed", "N", "seed of the random draws", 0),
         *(([name], "--out", "PNG", f"the picture to write (default: RUN/{name}.png)") for name in pictures),
         (["sample"], "-n", "N", "number of samples (default: 100, or 10 per label)"),
         (["sample"], "--label", "LABEL", "sample only this label (conditional models)"),

@@ -23,6 +23,7 @@ import numpy as np
 from . import arguments, readers
 
 PIXELS = ("dynamic", "static", "threshold", "grey")
+REAL = "--standardize --likelihood gaussian"  # the options of `train` for a table of real numbers
 SCALINGS = ("none", "scale", "standardize")
 STATIC_SEED = 1  # the static draw is the same for every run, whatever its seed
 SPLIT_SEED = 2
@@ -57,7 +58,7 @@ def load_mnist():
         return MNIST(x_train.reshape(-1, 784), arrays["y_train"], x_test.reshape(-1, 784), arrays["y_test"])
 
 
-def load_dataset(path=None, image_shape=None, scaling="none"):
+def load_dataset(path=None, image_shape=None, scaling="none", real=REAL):
     """MNIST, or the images or the table in a file that `readers` can read, as a Dataset.
 
     The file holds rows (N, D) or images (N, h, w), (N, h, w, 1) or, in colour, (N, h, w, 3). If it has no
@@ -70,7 +71,8 @@ def load_dataset(path=None, image_shape=None, scaling="none"):
     [0, 1], one shift and scale for all columns. "standardize" gives each column of the training set mean 0
     and variance 1; a constant column becomes 0.
 
-    Raises ValueError or TypeError with the name of the file and the problem in it.
+    Raises ValueError or TypeError with the name of the file, the problem in it and, for a table of real
+    numbers, the options `real` that read it.
     """
     arguments.one_of("scaling", scaling, SCALINGS)
     mnist = load_mnist() if path is None else None
@@ -78,7 +80,7 @@ def load_dataset(path=None, image_shape=None, scaling="none"):
     try:
         sets = [mnist[:2], mnist[2:]] if mnist else readers.read(Path(path))
         with np.errstate(all="ignore"):  # what overflows is refused
-            dataset = _dataset(sets, image_shape, scaling)
+            dataset = _dataset(sets, image_shape, scaling, real)
     except (ValueError, TypeError) as error:
         raise type(error)(f"{source} {error}") from None
     return dataset._replace(found=f"{source}: {dataset.found}")
@@ -137,7 +139,7 @@ def unscale(x, shift, scale):
     return x if shift is None else x * scale + shift
 
 
-def prepare(dataset, pixels, support):
+def prepare(dataset, pixels, support, real=REAL):
     """Check that images lie in the likelihood's support; make the static draw if pixels are static.
 
     Test images outside it are clipped if the scale came from the training set, and `found` says so.
@@ -154,7 +156,7 @@ def prepare(dataset, pixels, support):
             dataset = dataset._replace(x_test=images.clip(low, high), found=found)
             continue
         wanted = f"lie in [{low:g}, {high:g}] for {pixels} pixels and this likelihood"
-        table = "--standardize --likelihood gaussian --pixels grey"
+        table = f"{real} --pixels grey"
         advice = f"add --scale, or for a table {table}" if dataset.shift is None else f"use {table}"
         raise ValueError(f"{name} images must {wanted}, got values in [{least!s}, {most!s}]; {advice}")
     if pixels != "static":
@@ -185,7 +187,7 @@ def _stored(images):
 # ------------------------------------------------------------------------------ from arrays to a Dataset
 
 
-def _dataset(sets, image_shape, scaling):
+def _dataset(sets, image_shape, scaling, real):
     """One or two sets (images, labels), checked, split, scaled and described, as a Dataset."""
     sets = [(_images(x), y if y is None else _labels(y, len(x))) for x, y in sets]
     if len(sets) == 1:
@@ -215,7 +217,7 @@ def _dataset(sets, image_shape, scaling):
         advice += "; values so large train badly without --standardize" * bool(max(-low, high) > 20)
     elif low < 0 or 1 < high < 128 or high > 255:
         wanted = f"must hold integers in 0 to 255 or 0 to 1, got {low} to {high}, which is another range"
-        raise ValueError(f"{wanted}: add --scale, or for a table --standardize --likelihood gaussian")
+        raise ValueError(f"{wanted}: add --scale, or for a table {real}")
     else:
         read = "read as they are" if high <= 1 else "read as pixel / 255"
         train, test = (x.astype(np.uint8, copy=False) for x in (train, test))

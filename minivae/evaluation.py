@@ -251,7 +251,7 @@ def rate_distortion(model, x, levels=(2, 4, 8, 16, 32, 64, 128, 256), condition=
 
     One point for each n in `levels`. condition (N, C) for a conditional model.
     """
-    given = {} if condition is None else {"condition": condition}
+    given = _with(condition)
     z, curve = model.code(x, **given), []
     low, span = z.min(axis=0), np.ptp(z, axis=0)
     for n in np.atleast_1d(levels):

@@ -11,7 +11,7 @@ import re
 import secrets
 import shutil
 import stat
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
@@ -50,14 +50,20 @@ def write(path, data):
 
     Raises ValueError, and leaves the old file as it was, if they cannot all be written.
     """
-    path = Path(path)
     require_ours(path)
+    with replacing(Path(path)) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(path):
+    """A binary file to write, which takes the place of `path` at the end, or is gone after an exception."""
     partial = temporary(path.parent)
     try:
         with open(partial, "xb") as file:  # exclusive: follows no link and replaces nothing
             if path.exists():
                 os.chmod(partial, stat.S_IMODE(path.stat().st_mode))
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)

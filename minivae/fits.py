@@ -19,7 +19,8 @@ from .models.mixture import COVARIANCES
 
 KINDS = ("mixture", "ppca")
 FAMILIES = (*COVARIANCES, "bernoulli")
-GAIN = {"bernoulli": 1e-5}  # nats per column: EM stops at a step that gains less; for Gaussians 1e-4
+# nats per column: EM stops at a step that gains less
+GAIN = dict.fromkeys(COVARIANCES, 1e-4) | {"bernoulli": 1e-5}
 PIXEL_FLOOR = 1e-3  # of variances: pixels that are nearly constant would otherwise make up all of log p(x)
 SETTINGS = ("kind", "family", "components", "latent", "pixels", "data", "image_shape", "scaling", "seed")
 
@@ -65,12 +66,9 @@ def read_data(settings, path=None):
     """The training and the test rows of a fit as floats (N, D); the Dataset they come from."""
     shape, rng = settings["image_shape"], np.random.default_rng(settings["seed"])
     support = (0, 1) if settings["family"] == "bernoulli" else (-math.inf, math.inf)
-    try:
-        stored = data.load_dataset(path or settings["data"], shape and tuple(shape), settings["scaling"])
-        stored = data.prepare(stored, settings["pixels"], support)
-    except ValueError as error:  # its advice is that of `train`
-        family = "--family diagonal" if settings["kind"] == "mixture" else ""
-        raise ValueError(" ".join(str(error).replace("--likelihood gaussian", family).split())) from None
+    real = "--standardize --family diagonal" if settings["kind"] == "mixture" else "--standardize"
+    stored = data.load_dataset(path or settings["data"], shape and tuple(shape), settings["scaling"], real)
+    stored = data.prepare(stored, settings["pixels"], support, real)
     rows = [data.minibatch(x, settings["pixels"], rng, np.float64) for x in (stored.x_train, stored.x_test)]
     return *rows, stored
 
@@ -87,7 +85,7 @@ def fit(settings, out=None, overwrite=False, steps=200, restarts=1, say=print):
         shares = ", ".join(f"{share:.3f}" for share in model.explained_variance()[:5])
         say(f"  v = {model.variance:.4g}; the first components explain {shares} of the variance")
     else:
-        gain = GAIN.get(settings["family"], 1e-4)
+        gain = GAIN[settings["family"]]
         with tqdm(total=steps * restarts, desc="EM", leave=False, disable=None) as bar:
 
             def progress(step, bound):

@@ -164,9 +164,8 @@ def concerns(run, active):
     elif active < latents / 4 and config.posterior != "categorical":
         yield f"q(z|x) of the other {latents - active} latents has collapsed to the prior; try {remedy}"
     rise, gain = test[-1] - test.min(), abs(test[0] - test.min())
-    jumped = (
-        np.any(train > test + np.maximum(np.abs(test), 1)) and len(run.data.x_test) >= 20
-    )  # not by chance
+    enough = len(run.data.x_test) >= 20  # a handful of images may differ from the others by chance
+    jumped = enough and np.any(train > test + np.maximum(np.abs(test), 1))
     if jumped or any(loss[-1] > loss[0] + 0.1 * abs(loss[0]) for loss in (train, test)):
         yield f"training is unstable, the largest training loss is {train.max():.4g}; try a smaller --lr"
     elif rise > max(0.1 * gain, 0.01 * abs(test.min())) and train[-1] < train[run.best_epoch - 1]:

@@ -8,7 +8,8 @@ import types
 
 import pytest
 
-from lessons import cli, notebook, story, work
+from lessons import cli, story, work
+from minivae import files
 
 LESSON = '''# %% [markdown]
 # # 99. Try it
@@ -173,14 +174,13 @@ BAD = {
 def test_bad_input_is_one_sentence_before_the_lesson_runs(name, lesson, tmp_path, monkeypatch, capsys):
     (tmp_path / "folder.ipynb").mkdir()
     (tmp_path / "locked").mkdir()
-    touch = notebook.Path.touch
 
-    def locked(path, *args, **options):  # a folder's mode does not stop root, who may run the tests
+    def locked(path, *args):  # a folder's mode does not stop root, who may run the tests
         if path.parent.name == "locked":
             raise PermissionError(13, "Permission denied")
-        touch(path, *args, **options)
+        return open(path, *args)
 
-    monkeypatch.setattr(notebook.Path, "touch", locked)
+    monkeypatch.setattr(files, "open", locked, raising=False)
     arguments, words = BAD[name]
     assert cli.main(["notebook", *arguments]) == 2
     printed = capsys.readouterr()
@@ -200,10 +200,10 @@ def test_a_lesson_that_stops_leaves_no_notebook(lesson, tmp_path, capsys):
 
 
 def test_a_disk_error_while_writing_is_one_sentence(lesson, tmp_path, monkeypatch, capsys):
-    def full(self, text, encoding):
+    def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(notebook.Path, "write_text", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     assert cli.main(["notebook", "99"]) == 2
     assert capsys.readouterr().err == (
         "python -m lessons: 99_try_it.ipynb cannot be written: No space left on device\n"
