@@ -7,6 +7,7 @@ NumPy would broadcast, a NaN that would spread through ten layers, a string inst
 
 import math
 import operator
+from functools import lru_cache
 
 import numpy as np
 
@@ -130,9 +131,19 @@ def shapes(**arrays):
     A letter means the same size wherever it occurs; a leading * is an axis of samples that may be absent.
     shapes(mu=(mu, "BL"), eps=(eps, "*BL")) accepts mu (5, 3) with eps (5, 3) or (S, 5, 3), and nothing else.
     """
-    sizes = {}
+    given = []  # a comprehension would cost one more call
     for name, (array, axes) in arrays.items():
-        given = array.shape if isinstance(array, np.ndarray) else None
+        given.append((name, axes, array.shape if isinstance(array, np.ndarray) else None))
+    wrong, sizes = _first_misfit(*given)
+    if wrong:
+        raise _misfit(wrong, *arrays[wrong], sizes)
+
+
+@lru_cache(maxsize=4096)
+def _first_misfit(*arrays):
+    """The part of `shapes` that depends on shapes alone -> the first name or None, sizes by letter."""
+    sizes = {}
+    for name, axes, given in arrays:
         letters = axes.lstrip("*")
         extra = -1 if given is None else len(given) - len(letters)
         fits = extra == 0 or (extra == 1 and axes != letters)
@@ -141,7 +152,8 @@ def shapes(**arrays):
         if axes != letters and fits:
             fits = sizes.setdefault("*", given[:extra]) == given[:extra]
         if not fits:
-            raise _misfit(name, array, axes, sizes)
+            return name, sizes
+    return None, sizes
 
 
 def _misfit(name, array, axes, sizes):

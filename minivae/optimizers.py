@@ -56,30 +56,10 @@ class Optimizer:
         All is checked before anything is written. ValueError (TypeError for a wrong type) if a gradient is
         missing or unlike its parameter, a parameter is read-only, or `state` belongs to other parameters.
         """
-        rows, state = [], dict(self.state)
-        for name, param in params.items():
-            if name not in grads:
-                raise ValueError(f"grads has no entry for the parameter {name!r}")
-            row = [param, grads[name]]
-            for kind in self.remembers:
-                key = f"{kind}/{name}"
-                if key not in state:
-                    state[key] = np.zeros(np.shape(param), getattr(param, "dtype", None))
-                row.append(state[key])
-            rows.append(row)
-        if not self._known(rows):
-            for name, (param, grad, *own) in zip(params, rows, strict=True):
-                for array in own:
-                    if np.shape(array) != np.shape(param):
-                        raise ValueError(
-                            f"the optimizer's state belongs to other parameters: params[{name!r}] is "
-                            f"{arguments.describe(param)}, its state is {arguments.describe(array)}; "
-                            "make a new optimizer"
-                        )
-                arguments.updatable(param, grad, *own, name=name)
-            self._held, self._table = [(param, *own) for param, _, *own in rows], None
-        self.state = state
+        if not self._known(params, grads):
+            self._check(params, grads)
         self.t += 1
+        rows = [(param, grads[name], *own.values()) for name, param, own in self._held]
         recurrence, settings = type(self).recurrence, [getattr(self, name) for name in self.settings]
         if self.backend == "numba":  # all parameters in one launch
             self._table = self._table or backends.namespace("numba").Table(rows)
@@ -88,16 +68,41 @@ class Optimizer:
             for row in rows:
                 recurrence(*row, *settings)
 
-    def _known(self, rows):
+    def _check(self, params, grads):
+        """Refuse what an update cannot use, make what `state` lacks, and hold the arrays."""
+        held, state = [], dict(self.state)
+        for name, param in params.items():
+            if name not in grads:
+                raise ValueError(f"grads has no entry for the parameter {name!r}")
+            own = {f"{kind}/{name}": None for kind in self.remembers}
+            for key in own:
+                if key not in state:
+                    state[key] = np.zeros(np.shape(param), getattr(param, "dtype", None))
+                own[key] = state[key]
+                if np.shape(own[key]) != np.shape(param):
+                    raise ValueError(
+                        f"the optimizer's state belongs to other parameters: params[{name!r}] is "
+                        f"{arguments.describe(param)}, its state is {arguments.describe(own[key])}; "
+                        "make a new optimizer"
+                    )
+            arguments.updatable(param, grads[name], *own.values(), name=name)
+            held.append((name, param, own))
+        self.state, self._held, self._table = state, held, None
+
+    def _known(self, params, grads):
         """Whether these are the arrays of the last step, unchanged, with gradients that fit."""
-        if len(rows) != len(self._held):
+        if len(params) != len(self._held):
             return False
-        for (param, grad, *own), held in zip(rows, self._held, strict=True):
-            like = param.shape, param.dtype
-            if type(grad) is not np.ndarray or (grad.shape, grad.dtype) != like:
+        for name, param, own in self._held:
+            grad, like = grads.get(name), (param.shape, param.dtype)
+            if params.get(name) is not param or type(grad) is not np.ndarray:
                 return False
-            for array, last in zip((param, *own), held, strict=True):
-                if array is not last or (array.shape, array.dtype) != like or not array.flags.writeable:
+            if (grad.shape, grad.dtype) != like or not param.flags.writeable:
+                return False
+            for key, array in own.items():
+                if self.state.get(key) is not array or not array.flags.writeable:
+                    return False
+                if (array.shape, array.dtype) != like:
                     return False
         return True
 

@@ -37,7 +37,8 @@ LONG |= {
     "interpolate": 7,
     "Autoencoder.__init__": 12,
 }
-LONG |= {"tile_product": 13, "_tile": 12, "share": 8, "product": 7}  # compiled loops over addresses
+LONG |= {"tile_product": 13, "_tile": 12, "share": 8, "product": 7, "finish": 7}
+LONG |= {"_backward": 12, "_activation": 7}  # compiled loops over addresses
 ABSOLUTE = r"(^|[\s\"'(])/(home|root|tmp|work|Users)/"
 PHRASES = (
     r"(derivative|gradient|slope)s? (of [^.]{1,20} )?by (mu|logvar|std|z|every parameter)\b",

@@ -151,8 +151,8 @@ def test_a_long_sum_into_ragged_tiles(sizes, dtype):
 
 @pytest.mark.parametrize("sizes", [(6, 9, 5), (1, 1, 1), (70, 130, 65), (3, 0, 2)])
 def test_every_version_of_the_product_is_the_same_product(sizes):
-    """The naive and the blocked loop, which the lesson begins with, and the fast one."""
-    from minivae.kernels.matmul import blocked, naive
+    """The naive and the blocked loop, which the chapter begins with, and the fast one."""
+    from lessons.lab.chapter import blocked, naive
 
     m, k, n = sizes
     rng = np.random.default_rng(1)

@@ -136,25 +136,25 @@ print(np.array_equal(params["a"], a / 2), np.array_equal(p, a / 2))
 
 def test_what_is_held_is_never_written_again():
     """A view of a view is enough to hold an array; dropped ones are handed out again."""
-    first = memory.empty((10, 7), F4)
+    first = memory.empty((1000, 70), F4)
     address = first.ctypes.data
     assert address % memory.LINE == 0
     view = first[2:].T[1:]
     view[...] = 3
     del first
-    second = memory.empty((10, 7), F4)
+    second = memory.empty((1000, 70), F4)
     assert second.ctypes.data != address
     second[...] = 4
     assert np.all(view == 3)
     del view
-    assert memory.empty((10, 7), F4).ctypes.data == address
-    assert memory.empty((7, 10), F4).shape == (7, 10)
+    assert memory.empty((1000, 70), F4).ctypes.data == address
+    assert memory.empty((70, 1000), F4).shape == (70, 1000)
     assert memory.empty((0, 3), F4).shape == (0, 3)
 
 
 def test_every_result_is_its_callers(rng):
     """Results of twenty layers, all kept: none changes after it was returned, and none shares memory."""
-    x, W, b = (rng.standard_normal(shape).astype(np.float32) for shape in ((8, 30), (30, 20), 20))
+    x, W, b = (rng.standard_normal(shape).astype(np.float32) for shape in ((80, 300), (300, 200), 200))
     kept = []
     for _ in range(20):
         y, cache = kernels.dense_forward(x + len(kept), W, b, "tanh")

@@ -7,6 +7,7 @@ courses     what that variance does to training
 variance    python -m lessons variance: one of these three
 contenders  the training step here and in other libraries, products, parts, each in its own process
 bench       python -m lessons bench: rounds, medians, ratios and floors
+chapter     how the step became fast: each change, predicted and measured
 reproduce   python -m lessons reproduce: a published table, trained anew
 show        one way to print a number, a table and a chart and to write files
 """

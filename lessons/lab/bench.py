@@ -19,11 +19,11 @@ import numpy as np
 
 from minivae import arguments
 
-from . import contenders
+from . import chapter, contenders
 from .contenders import Contender, Setting
 from .show import Report, bar, bars, canvas, count, number, publish, require_writable, table
 
-KINDS = ("step", "matmul", "parts", "growth", "machine")
+KINDS = ("step", "matmul", "parts", "growth", "machine", "chapter")
 STEPS = ("numba", "numpy", "torch eager", "torch.compile", "jax.jit")
 OURS, GROWN = ("numba", "numpy"), ("numba", "torch eager")
 SETTINGS = (
@@ -157,7 +157,8 @@ def measure(only=KINDS, rounds=15, quick=False, progress=lambda items: items):
         jobs.append(("parts", "", partial(parts, results["limits"], SETTINGS[0], rounds, turn)))
     for kind, title, job in progress(jobs):
         results.setdefault(kind, {}).update(job() if kind == "parts" else {title: job()})
-    return Report(list(lines_of(results)), results, partial(figure_of, results))
+    told = ["", *chapter.lines()] if "chapter" in only else []
+    return Report([*lines_of(results), *told], results, partial(figure_of, results))
 
 
 def describe():

@@ -10,8 +10,7 @@ threads and none is reordered, so a result has the same bits on one thread or on
     memory        arrays for results, from memory that is used again
     vectors       what a plain loop cannot say: vectors that stay in registers
     elementary    exp, log1p, tanh, sigmoid as arithmetic that vectorises
-    tiles         the fast matrix product: panels, register tiles, all cores
-    matmul        the product from its beginning: naive, blocked, fast; what was predicted and measured
+    tiles         the matrix product: panels, register tiles, all cores
     dense         the product with bias, activation and their derivatives
     bernoulli     the Bernoulli nll and its derivative
     updates       SGD, RMSProp, Adam
@@ -21,8 +20,8 @@ threads and none is reordered, so a result has the same bits on one thread or on
 from ..ops import *
 from .bernoulli import bernoulli_nll, bernoulli_nll_backward
 from .dense import dense_backward, dense_forward
-from .matmul import matmul
 from .threads import get_threads, set_threads
+from .tiles import matmul
 from .updates import Table, adam_update, rmsprop_update, sgd_update
 
 # fmt: off

@@ -1,12 +1,13 @@
 """Dense layers: the product together with bias, activation and their derivatives."""
 
+import numpy as np
 from numba import prange
 
 from .. import ops
-from . import memory, threads
-from .compiled import Shared, part_of
+from . import memory
+from .compiled import Shared, compiled, part_of
 from .door import fits, laid_out
-from .tiles import ACTIVATIONS, RELU, TANH, multiply
+from .tiles import ACTIVATIONS, RELU, TANH, multiply, run, share
 
 LINE = 16  # columns in the cache lines that are never split between two threads
 
@@ -29,32 +30,48 @@ def dense_backward(dy, cache, input_gradient=True):
         return ops.dense_backward(dy, cache, input_gradient)
     if activation not in ACTIVATIONS:
         dy, activation = ops.activation_backward(dy, y, activation), "identity"
-    dy, y = laid_out(dy), laid_out(y)
-    da = dy if activation == "identity" else memory.empty(y.shape, y.dtype)
-    db = memory.empty(y.shape[1:], y.dtype)
-    _backward(threads.worth(y.size), dy, y, da, db, ACTIVATIONS.index(activation))
-    dx = multiply(da, W.T) if input_gradient else None
-    dW = multiply(x.T, da)
-    return dx, dW, db
+    dtype, (B, I), O = y.dtype, x.shape, y.shape[1]
+    dy, db = laid_out(dy), memory.empty((O,), dtype)
+    da = dy if activation == "identity" else memory.empty(y.shape, dtype)
+    dx, dW = memory.empty(x.shape if input_gradient else (0, I), dtype), memory.empty(W.shape, dtype)
+    run(
+        _backward, "CCCcAAACC", ((I, B, O), (B, O, I)), dy, laid_out(y), da, db, da, x.T, W.T, dx, dW,
+        code=ACTIVATIONS.index(activation),
+    )  # fmt: skip
+    return dx if input_gradient else None, dW, db
 
 
 @Shared
-def _backward(parts, dy, y, da, db, code):
-    """da = dy * act'(a) and db = its sum over rows; a thread owns whole columns and adds in row order."""
-    one, zero = y.dtype.type(1), y.dtype.type(0)
+def _backward(parts, dy, y, da, db, da_, x_T, W_T, dx, dW, scratch, code):
+    """da = dy * act'(a), db = its sum over rows, dW = x.T @ da, dx = da @ W.T unless it has no rows.
+
+    `da_` is da once more, in the type of a matrix with any strides, which is what `share` takes.
+    """
     for index in prange(parts):
-        low, high = part_of(y.shape[1], LINE, index, parts)
-        total = db[low:high]
-        for j in range(total.size):
-            total[j] = 0
-        for i in range(y.shape[0]):
-            # slices, so that the loops below start at 0: only then does the compiler vectorise them
-            d, out, a = dy[i, low:high], y[i, low:high], da[i, low:high]
-            if code == RELU:
-                for j in range(total.size):
-                    a[j] = d[j] if out[j] > zero else zero
-            elif code == TANH:
-                for j in range(total.size):
-                    a[j] = d[j] * (one - out[j] * out[j])
+        _activation(np.intp(index), parts, dy, y, da, db, code)
+    none = scratch[0, :0]
+    for index in prange(parts):
+        share(np.intp(index), parts, x_T, da_, dW, scratch, none, 0)
+        if len(dx):
+            share(np.intp(index), parts, da_, W_T, dx, scratch, none, 0)
+
+
+@compiled
+def _activation(index, parts, dy, y, da, db, code):
+    """A thread's share of da, which is dy for the identity, and of db: whole columns, added in row order."""
+    one, zero = y.dtype.type(1), y.dtype.type(0)
+    low, high = part_of(y.shape[1], LINE, index, parts)
+    total = db[low:high]
+    for j in range(total.size):
+        total[j] = 0
+    for i in range(y.shape[0]):
+        # slices, so that the loops below start at 0: only then does the compiler vectorise them
+        d, out, a = dy[i, low:high], y[i, low:high], da[i, low:high]
+        if code == RELU:
             for j in range(total.size):
-                total[j] += a[j]
+                a[j] = d[j] if out[j] > zero else zero
+        elif code == TANH:
+            for j in range(total.size):
+                a[j] = d[j] * (one - out[j] * out[j])
+        for j in range(total.size):
+            total[j] += a[j]

@@ -7,35 +7,52 @@ overwritten.
 """
 
 import math
-import sys
 from collections import OrderedDict
+from sys import getrefcount
 
 import numpy as np
+from numpy import ndarray
 
 from . import threads
 
 KEEP = 64 * 2**20  # bytes that are kept at most; the shapes not used for longest go first
-LINE = 64  # bytes of a cache line; every array begins at one
+SMALL = 32 * 2**10  # bytes; a new array of fewer costs less than the search for an old one
+LINE = 64  # bytes of a cache line
 _kept = OrderedDict()  # (shape, dtype) -> its blocks of bytes, each with the offset of its first line
+_scratch = np.empty(0, np.uint8)
 _probe = [np.empty(0)]
-IDLE = sys.getrefcount(_probe[0])  # of a block to which only its list refers
+IDLE = getrefcount(_probe[0])  # of a block to which only its list refers
 
 
 def empty(shape, dtype):
-    """An array of this shape and type with arbitrary content, aligned to a cache line."""
+    """An array of this shape and type with arbitrary content; a large one begins at a cache line."""
+    size = math.prod(shape) * dtype.itemsize
+    if size < SMALL:
+        return np.empty(shape, dtype)
+    key = shape, dtype
     with threads.lock():
-        entries = _kept.setdefault((shape, dtype), [])
-        _kept.move_to_end((shape, dtype))
-        for entry in entries:
-            if sys.getrefcount(entry[0]) == IDLE:
-                return np.ndarray(shape, dtype, *entry)
-        block = np.empty(math.prod(shape) * dtype.itemsize + LINE, np.uint8)
-        entries.append([block, -block.ctypes.data % LINE])
+        if key in _kept:
+            _kept.move_to_end(key)
+            for entry in _kept[key]:
+                if getrefcount(entry[0]) == IDLE:
+                    return ndarray(shape, dtype, *entry)
+        block = np.empty(size + LINE, np.uint8)
+        entry = block, -block.ctypes.data % LINE
+        _kept.setdefault(key, []).append(entry)
         while kept_bytes() > KEEP:  # a block that is still in use lives as long as its arrays
             _kept.popitem(last=False)
-        return np.ndarray(shape, dtype, *entries[-1])
+        return ndarray(shape, dtype, *entry)
 
 
 def kept_bytes():
     """Bytes of all blocks that `empty` may hand out again."""
     return sum(block.nbytes for entries in _kept.values() for block, _ in entries)
+
+
+def scratch(shape, dtype):
+    """Memory that every kernel may use while it runs, and that holds nothing afterwards."""
+    global _scratch
+    size = math.prod(shape) * dtype.itemsize
+    if size > _scratch.nbytes:
+        _scratch = np.empty(size, np.uint8)
+    return ndarray(shape, dtype, _scratch)

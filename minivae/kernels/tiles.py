@@ -1,23 +1,26 @@
-"""The fast matrix product: packed panels, tiles that stay in registers, and all cores.
+"""The matrix product: packed panels, tiles that stay in registers, and all cores.
 
-A tile of out, 8 rows by 3 vectors, stays in registers for the whole sum: each step of k loads 3 vectors of b
-and 8 numbers of a, and makes 24 multiply-adds from these 11 loads. A panel, the columns of b under one tile,
-is packed beforehand, so that the innermost loop walks straight through memory; a needs no packing, since one
-number is loaded at a time and any stride will do. So a, a.T, b and b.T share one path.
+A tile of out, at most ROWS rows by VECTORS vectors, stays in registers for the whole sum: 8 x 3 of them take
+11 loads for 24 multiply-adds at each k. A panel, the columns of b under one tile, is copied beforehand, so
+that the innermost loop walks straight through memory. Rows of a are read where they are, unless their numbers
+lie far apart, as those of x.T do. So a, a.T, b and b.T share one path.
 """
 
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
-from numba import carray, from_dtype, prange, types
+from numba import carray, config, from_dtype, prange, types
 
+from ..arguments import describe, shapes
 from . import elementary as el
 from . import memory, threads
 from .compiled import Shared, compiled, part_of
+from .door import REAL
 from .vectors import BLOCK, ROWS, VECTOR_BYTES, VECTORS, pointer, tile_product, transpose_block
 
 DEPTH = 1024  # longest stretch of a sum over one packed panel, which then stays below 200 KB
-FEW = 4 * ROWS  # rows for which packing costs more than it brings
+HEIGHT = 1024  # most rows of a that a thread copies
+FEW = 64  # rows for which packing costs more than it brings
 SMALL = 500_000  # multiply-adds of a product for which one thread is enough
 # what is done with a finished tile; other activations are applied by `ops`
 ACTIVATIONS = ("identity", "relu", "tanh")
@@ -48,22 +51,23 @@ def pack(panel, b, k_low, depth, j_low, columns):
 
 
 @compiled
-def finish(tile, bias, code):
-    """tile = act(tile + bias), while it is still in the cache."""
-    for i in range(len(tile)):
-        row = tile[i]
+def finish(out, bias, code, i_from, i_to, j_from, j_to):
+    """act(out + bias) in these rows and columns: whole rows at a time, which vectorise better than tiles."""
+    zero, b = out.dtype.type(0), bias[j_from:j_to]
+    for i in range(i_from, i_to):
+        row = out[i, j_from:j_to]
         for j in range(row.size):
-            row[j] += bias[j]
+            row[j] += b[j]
         if code == RELU:
             for j in range(row.size):
-                row[j] = 0 if row[j] < 0 else row[j]  # a NaN is not below 0, and stays
+                row[j] = zero if row[j] < zero else row[j]  # a NaN is not below 0, and stays
         elif code == TANH:
             for j in range(row.size):
                 row[j] = el.tanh(row[j])
 
 
 @compiled
-def share(index, parts, a, b, out, panels, bias, code):
+def share(index, parts, a, b, out, scratch, bias, code):
     """One thread's share of out = act(a @ b + bias): a range of its rows or columns, whichever are more."""
     (M, N), K, item = out.shape, a.shape[1], out.itemsize
     lanes = VECTOR_BYTES // item
@@ -71,61 +75,111 @@ def share(index, parts, a, b, out, panels, bias, code):
     i_from, i_to, j_from, j_to = (low, high, 0, N) if M > N else (0, M, low, high)
     edge = np.empty((ROWS, VECTORS * lanes), out.dtype)  # for a tile that reaches beyond out
     few = i_to - i_from <= FEW and b.strides[1] == item
+    panels = DEPTH * VECTORS * lanes
     for k_low in range(0, max(K, 1), DEPTH):
         depth, add = min(DEPTH, K - k_low), k_low > 0
+        height, width = i_to - i_from, depth + lanes  # not a power of two, which would share few cache lines
+        a_at, a_row, a_step = a.ctypes.data + i_from * a.strides[0] + k_low * a.strides[1], *a.strides
+        if (a_step != item or a_row % 4096 == 0) and height <= HEIGHT and j_to - j_from > VECTORS * lanes:
+            strips = scratch[index, panels : panels + height * width].reshape((height, width))
+            pack(strips, a, i_from, height, k_low, depth)
+            a_at, a_row, a_step = strips.ctypes.data, width * item, item
         for j in range(j_from, j_to, VECTORS * lanes):
             columns = min(VECTORS * lanes, j_to - j)
             vectors = -(-columns // lanes)
             # a few rows read b where it is, unless the last vector would reach beyond its rows
             b_at, b_step = b.ctypes.data + k_low * b.strides[0] + j * item, b.strides[0]
             if not (few and columns == vectors * lanes):
-                panel = panels[index, : depth * vectors * lanes].reshape((depth, vectors * lanes))
+                panel = scratch[index, : depth * vectors * lanes].reshape((depth, vectors * lanes))
                 pack(panel, b, k_low, depth, j, columns)
                 b_at, b_step = panel.ctypes.data, vectors * VECTOR_BYTES
             for i in range(i_from, i_to, ROWS):
                 rows = min(ROWS, i_to - i)
-                a_at = a.ctypes.data + i * a.strides[0] + k_low * a.strides[1]
-                part = out[i : i + rows, j : j + columns]
                 ragged = rows < ROWS or columns < vectors * lanes
-                if ragged and add:
-                    edge[:rows, :columns] = part
-                target, step = (edge.ctypes.data, edge.strides[0]) if ragged else (part.ctypes.data, N * item)
+                target, step = out.ctypes.data + (i * N + j) * item, N * item
+                if ragged:
+                    target, step = edge.ctypes.data, edge.strides[0]
+                    if add:
+                        edge[:rows, :columns] = out[i : i + rows, j : j + columns]
                 tile_product(
-                    out, vectors, a_at, a.strides[0], a.strides[1], rows - 1, b_at, b_step, depth,
-                    target, step, add,
+                    out, vectors, a_at + (i - i_from) * a_row, a_row, a_step, rows - 1, b_at, b_step,
+                    depth, target, step, add,
                 )  # fmt: skip
                 if ragged:
-                    part[:] = edge[:rows, :columns]
-                if bias.size and k_low + depth == K:
-                    finish(part, bias[j : j + columns], code)
+                    out[i : i + rows, j : j + columns] = edge[:rows, :columns]
+    if bias.size:
+        finish(out, bias, code, i_from, i_to, j_from, j_to)
 
 
 @Shared
-def product(parts, a, b, out, panels, bias, code):
+def product(parts, a, b, out, bias, scratch, code):
     """All shares of the product at once."""
     for index in prange(parts):
-        share(np.intp(index), parts, a, b, out, panels, bias, code)
+        share(np.intp(index), parts, a, b, out, scratch, bias, code)
 
 
 @cache
-def prepare(parallel, dtype):
-    """Compile the version for one thread or many and for one type; it serves operands of any strides."""
-    number, version = from_dtype(dtype), product.parallel if parallel else product.serial
-    strided = types.Array(number, 2, "A", readonly=True, aligned=False)
-    matrix, bias = types.Array(number, 2, "C"), types.Array(number, 1, "C")
+def prepare(kernel, parallel, dtype, kinds):
+    """Compile a kernel of products for one thread or many, for one type, and for these kinds of arrays."""
+    number, version = from_dtype(dtype), kernel.parallel if parallel else kernel.serial
+    array = {
+        "A": types.Array(number, 2, "A", readonly=True, aligned=False),  # of any strides
+        "C": types.Array(number, 2, "C"),
+        "c": types.Array(number, 1, "C"),
+    }
     with threads.lock():
         version.disable_compile(False)
-        version.compile((types.intp, strided, strided, matrix, matrix, bias, types.intp))
+        version.compile((types.intp, *[array[kind] for kind in kinds], types.intp))
         version.disable_compile()
+
+
+@lru_cache(maxsize=4096)
+def plan(threads, dtype, products):
+    """How many threads share these products, each given by its M, K and N, and the shape of their scratch
+    memory: a panel of b and the copied rows of a for each.
+    """
+    parts = threads if max(M * K * N for M, K, N in products) > SMALL else 1
+    line = VECTOR_BYTES // dtype.itemsize
+    rows = max(min(M, HEIGHT) * (min(K, DEPTH) + line) for M, K, _ in products)
+    return parts, (parts, DEPTH * VECTORS * line + rows)
+
+
+def run(kernel, kinds, products, *arrays, code):
+    """Run a kernel that makes these products; `kinds` has a letter for each of its arrays, see `prepare`."""
+    dtype = arrays[0].dtype
+    parts, shape = plan(threads.get_threads(), dtype, products)
+    prepare(kernel, parts > 1, dtype, kinds + "C")
+    with threads.lock():  # the scratch memory belongs to one kernel at a time
+        kernel(parts, *arrays, memory.scratch(shape, dtype), code)
 
 
 def multiply(a, b, bias=None, activation=0):
     """act(a @ b + bias) for operands that fit."""
-    dtype = a.dtype
-    parts = threads.get_threads() if a.size * b.shape[1] > SMALL else 1
-    out = memory.empty((a.shape[0], b.shape[1]), dtype)
-    panels = memory.empty((parts, DEPTH * VECTORS * VECTOR_BYTES // dtype.itemsize), dtype)
-    bias = panels[0, :0] if bias is None else bias
-    prepare(parts > 1, dtype)
-    product(parts, a, b, out, panels, bias, activation)
+    (M, K), N = a.shape, b.shape[1]
+    out = memory.empty((M, N), a.dtype)
+    bias = np.empty(0, a.dtype) if bias is None else bias
+    run(product, "AACc", ((M, K, N),), a, b, out, bias, code=activation)
+    return out
+
+
+def matmul(a, b, out=None):
+    """out = a @ b for 2-D float32 or float64 arrays of any strides: a (m, k), b (k, n) -> (m, n).
+
+    Transposes are views and cost no copy. `out` may be any writable (m, n) array of the same type, and may
+    share memory with a or b: the product is copied into it. Error: each entry is one chain of k fused
+    multiply-adds, so within k eps sum |a| |b|. Raises ValueError for sizes, TypeError for types.
+    """
+    given = {"a": (a, "MK"), "b": (b, "KN")} | ({} if out is None else {"out": (out, "MN")})
+    shapes(**given)
+    for name, (array, _) in given.items():
+        if array.dtype not in REAL or array.dtype != a.dtype:
+            raise TypeError(
+                f"a, b and out must all be float32 or all float64, got {name} as {describe(array)}"
+            )
+    if out is not None and not out.flags.writeable:
+        raise ValueError("out is read-only: give a writable array")
+    product = np.matmul(a, b) if config.DISABLE_JIT else multiply(np.asarray(a), np.asarray(b))
+    if out is None:
+        return product
+    out[...] = product
     return out

@@ -92,9 +92,11 @@ def _tile(v, vectors, a, a_row, a_step, last, b, b_step, depth, out, out_row, ad
     for i in range(ROWS):
         inside = builder.icmp_signed("<", _index(i), last)
         starts.append(v.at(a, builder.select(inside, _index(i), last), a_row))
-    sums, zero, add = {}, ir.Constant(v.type, None), builder.trunc(add, ir.IntType(1))
-    for c, place in tile.items():  # LLVM turns these stack slots into registers
-        sums[c] = cgutils.alloca_once_value(builder, builder.select(add, v.load(place), zero))
+    # LLVM turns these stack slots into registers
+    sums = {c: cgutils.alloca_once_value(builder, ir.Constant(v.type, None)) for c in tile}
+    with builder.if_then(builder.trunc(add, ir.IntType(1))):  # else out is not read: it may be far away
+        for c, place in tile.items():
+            builder.store(v.load(place), sums[c])
     with cgutils.for_range(builder, depth, intp=_index) as loop:
         row = [v.load(v.at(b, loop.index, b_step, j * VECTOR_BYTES)) for j in range(vectors)]
         for i in range(ROWS):

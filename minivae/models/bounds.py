@@ -4,6 +4,7 @@ elbo  the negative evidence lower bound, mean(nll + beta kl). (Kingma and Wellin
 iwae  the negative importance-weighted bound, which falls to -log p(x) as S grows. (Burda et al. 2015, eq. 8)
 """
 
+from cmath import isfinite
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +24,7 @@ class Terms(NamedTuple):
         """Terms of these values. Raises ValueError that names the first one that is not finite."""
         terms = cls(*values)
         for name in ("nll", "kl", "loss"):
-            if not np.isfinite(getattr(terms, name)):
+            if not isfinite(getattr(terms, name)):
                 raise ValueError(f"the loss is not finite: {name} is {getattr(terms, name)}")
         return terms
 
@@ -64,4 +65,5 @@ def importance_weighted(cost):
 
 def mean(per_example):
     """The mean as a Python number, summed in double precision."""
-    return per_example.astype(np.promote_types(per_example.dtype, np.float64)).mean().item()
+    double = np.complex128 if per_example.dtype.kind == "c" else np.float64
+    return per_example.sum(dtype=double).item() / per_example.size
