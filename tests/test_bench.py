@@ -1,4 +1,4 @@
-"""The benchmark: the same course for every contender, ratios within a round, a report of what is missing."""
+"""The benchmark: equal losses for all contenders, ratios within a round, a report of missing results."""
 
 import json
 import multiprocessing
@@ -31,7 +31,7 @@ def test_contenders_compute_the_same_losses(who, setting):
 
 
 def test_the_parts_of_a_step():
-    """784-400-20: five products of 784 x 400, five pairs of 400 x 20 and 20 x 400, seven passes of Adam."""
+    """784-400-20: five products with 784 x 400 weights, nine with 400 x 20; Adam moves seven arrays."""
     work = contenders.Watched("numpy", contenders.Setting((400,), 20, "relu", 128))
     work()
     wide, narrow, weights = 2 * 128 * 784 * 400, 2 * 128 * 400 * 20, 652_824
@@ -59,11 +59,11 @@ def test_products_have_the_layouts_of_a_step(layout):
         np.testing.assert_allclose(out, a @ b, rtol=1e-5, atol=1e-5)
 
 
-# ------------------------------------------------------------------------------ turns
+# ------------------------------------------------------------------------------ measurements
 
 
 class Clockwork:
-    """A contender whose n calls take n * pace seconds, each second of which is written down."""
+    """A fake contender: each call takes `pace` seconds; `diary` records the calls."""
 
     first = (2.0, 1.0)
 
@@ -96,7 +96,7 @@ def test_contenders_take_turns(monkeypatch):
     ],
 )
 def test_an_opponent_that_cannot_be_loaded(text, reason, tmp_path, monkeypatch):
-    """The race goes on without it and its row says why; every process ends with the race."""
+    """The others are timed; its row gives the reason; no process is left at the end."""
     tmp_path.joinpath("torch.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
     rows = bench.step(("numpy", "torch eager"), TINY[0], 2, 0.001)
@@ -126,7 +126,7 @@ def test_the_parts_and_their_floors():
 
 @pytest.fixture(scope="module")
 def results():
-    """Everything that can be measured or missing, with invented times."""
+    """Results with measured and missing entries of every kind; the times are invented."""
     row = {"seconds": [0.004, 0.005, 0.0062], "losses": [2.0, 1.0], "peak_mb": [7.0, 7.0, 99.0]}
     back, twice = row | {"seconds": [0.0062, 0.005, 0.004]}, row | {"seconds": [0.002, 0.0025, 0.0031]}
     wrong, missing = twice | {"losses": [2.0, 1.3]}, {"missing": "torch is not installed"}
@@ -150,7 +150,7 @@ def test_the_report_shows_what_was_measured_and_what_is_missing(results):
         "This machine is busy (40%)",
         "Limits: 100.0 GFLOP/s",
         "moves 20.0 GB/s",
-        "a net 5 5 - - 2.5 2.00 [2.00, 2.00]",  # beside the fastest, round by round
+        "a net 5 5 - - 2.5 2.00 [2.00, 2.00]",  # ratio to the fastest, per round
         "dy @ W.T, float32 5 5 1.00 [0.82, 1.27]",
         "loss 2.5 5 5 2.00 [2.00, 2.00]",
         "around them - 5 -",

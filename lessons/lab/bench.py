@@ -1,10 +1,10 @@
-"""python -m lessons bench: the training step against other libraries, products against BLAS, parts.
+"""python -m lessons bench: time training steps, their parts and matrix products against other libraries.
 
-Every contender runs in a process of its own. The contenders of a race take turns of a fraction of a second,
-round after round, with a pause in which idle threads stop spinning. A ratio is formed within a round, and
-medians and quartiles are over rounds: when the machine slows down, both sides of a ratio slow down. No
-program is faster than its arithmetic at the best rate that a product reaches here, nor than its bytes at the
-speed of memory: floor = max(flops / rate, bytes / bandwidth).
+Each implementation (contender) runs in its own process. In every round each contender is timed once, for a
+fraction of a second, after a pause in which idle threads stop spinning. Ratios are computed within a round,
+so a slow period of the machine affects both times; medians and quartiles are over rounds. The lower bound
+of a time is set by the fastest measured product and by the memory bandwidth: floor = max(flops / rate,
+bytes / bandwidth).
 """
 
 import os
@@ -41,18 +41,18 @@ PRODUCTS = {
 }
 GROWTH = tuple(Setting((H,), 20, "relu", B) for H in (128, 512, 2048) for B in (16, 128, 1024))
 TURN, PAUSE = 0.3, 0.05  # seconds
-TOLERANCE = 1e-3  # of two loss curves in float32, relative: rounding that 50 steps of Adam have amplified
+TOLERANCE = 1e-3  # largest relative difference of float32 losses; 50 steps of Adam amplify rounding errors
 POOLS = ("NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def add_arguments(parser):
     """The options of `bench`."""
-    parser.add_argument("--json", metavar="FILE", help="write every number of every round")
-    parser.add_argument("--out", metavar="FILE", default="bench.png", help="the PNG (default: %(default)s)")
-    parser.add_argument("--threads", metavar="N", type=int, help="threads of every contender (default: all)")
-    text = "turns of each (default: %(default)s)"
+    parser.add_argument("--json", metavar="FILE", help="write all measurements to FILE")
+    parser.add_argument("--out", metavar="FILE", default="bench.png", help="PNG file (default: %(default)s)")
+    parser.add_argument("--threads", metavar="N", type=int, help="threads per contender (default: all)")
+    text = "number of rounds (default: %(default)s)"
     parser.add_argument("--rounds", metavar="N", type=int, default=15, help=text)
-    parser.add_argument("--quick", action="store_true", help="a smoke run: does it work?")
+    parser.add_argument("--quick", action="store_true", help="smoke test: few, short measurements")
     text = f"what to measure, comma-separated: {', '.join(KINDS)} (default: all)"
     parser.add_argument("--only", metavar="NAMES", default=",".join(KINDS), help=text)
 
@@ -62,13 +62,13 @@ def run(args):
     require_writable(args.out, args.json)
     only = [arguments.one_of("--only", kind, KINDS) for kind in args.only.split(",")]
     rounds = count("--rounds", args.rounds, most=100_000)
-    if args.threads is not None:  # the libraries read them when a contender loads them
+    if args.threads is not None:  # read by the libraries when they are imported
         os.environ.update(dict.fromkeys(POOLS, str(count("--threads", args.threads, most=cores()))))
     publish(measure(only, rounds, args.quick, bar("bench")), args.out, args.json)
     return 0
 
 
-# ------------------------------------------------------------------------------ turns
+# ------------------------------------------------------------------------------ measurements
 
 
 def spread(values):
@@ -77,14 +77,14 @@ def spread(values):
 
 
 def difference(losses, reference):
-    """The largest relative difference of two loss curves."""
+    """The largest relative difference between two loss curves."""
     return float(np.max(np.abs(np.divide(losses, reference) - 1)))
 
 
 def race(field, rounds, turn, *given):
-    """{name: Contender} -> {name: its answers, each a list over rounds}, or {"missing": why}.
+    """{name: Contender} -> {name: its measurements, as lists over rounds, or {"missing": reason}}.
 
-    Every other round is in reverse order.
+    Every second round runs in reverse order.
     """
     rows = {name: {"missing": one.first} for name, one in field.items() if isinstance(one.first, str)}
     field, counts = {name: one for name, one in field.items() if name not in rows}, {}
@@ -95,7 +95,7 @@ def race(field, rounds, turn, *given):
     for i in range(rounds):
         for name in list(field)[:: -1 if i % 2 else 1]:
             time.sleep(PAUSE)
-            field[name](1 + counts[name] // 10, *given)  # its caches are full of another's data
+            field[name](1 + counts[name] // 10, *given)  # warm up: the caches hold other data
             answers[name].append(field[name](counts[name], *given))
     for name, own in answers.items():
         rows[name] = {key: [answer[key] for answer in own] for key in own[0]} | {"losses": field[name].first}
@@ -103,18 +103,18 @@ def race(field, rounds, turn, *given):
 
 
 def step(names, setting, rounds, turn):
-    """One setting's training step by every contender that is installed."""
+    """Time the training step of one setting for every installed contender."""
     rows = race({name: Contender(contenders.step, name, setting) for name in names}, rounds, turn)
     return {name: {key: value for key, value in rows[name].items() if key != "parts"} for name in names}
 
 
 def parts(limits, setting, rounds, turn):
-    """The parts of one setting's step -> {part: {backend: its seconds; "floor": at the limits}}."""
+    """Time the parts of a step -> {part: {backend: its seconds, "floor": the lower bound}}."""
     rows = race({who: Contender(contenders.Watched, who, setting) for who in OURS}, rounds, turn)
     found = {}
     for who, row in rows.items():
         if "missing" in row:
-            raise ValueError(f"no step can be made on {who}: {row['missing']}")
+            raise ValueError(f"cannot run a training step on {who}: {row['missing']}")
         for part in row["parts"][0]:
             seconds, flops, moved = np.transpose([each[part] for each in row["parts"]])
             found.setdefault(part, {})[who] = {"seconds": seconds.tolist()}
@@ -130,9 +130,9 @@ def parts(limits, setting, rounds, turn):
 
 
 def measure(only=KINDS, rounds=15, quick=False, progress=lambda items: items):
-    """Run the races named in `only` -> Report; its records are one dictionary with every round, in seconds.
+    """Run the measurements named in `only` -> Report; its records are a dictionary of all rounds, in seconds.
 
-    `quick` is a smoke run: one setting, small products, three short rounds. progress(items) may draw a bar.
+    `quick` is a smoke test: one setting, small products, three short rounds. progress(items) may draw a bar.
     """
     rounds, turn = (min(rounds, 3), TURN / 10) if quick else (rounds, TURN)
     few = 1 if quick else None
@@ -140,7 +140,7 @@ def measure(only=KINDS, rounds=15, quick=False, progress=lambda items: items):
     products = {who: Contender(contenders.product, who) for who in OURS}
     multiply = partial(race, products, rounds, turn / 3)
     if {"parts", "machine"} & set(only):
-        rows, size = multiply(1024, 1024, 1024, "NN", "float32"), 8_000_000  # of three arrays, in bytes
+        rows, size = multiply(1024, 1024, 1024, "NN", "float32"), 8_000_000  # bytes in three arrays
         moved = race({"": Contender(contenders.stream, "numba")}, rounds, turn / 3, size)[""]["seconds"]
         best = min(min(row["seconds"]) for row in rows.values())
         results["limits"] = {"flops": 2 * 1024**3 / best, "bytes_per_second": 5 * size / 3 / min(moved)}
@@ -162,7 +162,7 @@ def measure(only=KINDS, rounds=15, quick=False, progress=lambda items: items):
 
 
 def describe():
-    """Processor, cores, system, versions, and the load of the last minute for each core."""
+    """Processor, cores, system, versions, and the load per core over the last minute."""
     cpu = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -176,23 +176,23 @@ def describe():
 
 
 def cores():
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 # ------------------------------------------------------------------------------ the report
 
-# kind: title, contenders, what numba's time is divided by: the fastest of the others, or the floor
+# kind: title, contenders, divisor of numba's time (the fastest other contender, or the floor)
 TABLES = {
     "step": ("Training step", STEPS, "/ fastest"),
     "matmul": ("Product a @ b; numpy: BLAS", OURS, "/ BLAS"),
-    "growth": ("Training step as it grows", GROWN, "/ torch"),
+    "growth": ("Training step by size", GROWN, "/ torch"),
     "parts": (f"Parts of {SETTINGS[0].title}", ("floor", *OURS), "/ floor"),
 }
 
 
 def ratio(row, names):
-    """The spread over rounds of numba's time / the floor's, or else the fastest other's; None if missing."""
+    """Spread over rounds of numba's time / the floor, or / the fastest other contender; None if missing."""
     others = [row[name]["seconds"] for name in names if name != "numba" and "seconds" in row.get(name, {})]
     if not others or "seconds" not in row.get("numba", {}) or ("floor" in names) > ("floor" in row):
         return None
@@ -202,15 +202,15 @@ def ratio(row, names):
 
 
 def lines_of(results):
-    """Every table: medians in ms, and the ratio of numba's time to another's; below 1, numba is faster."""
+    """Yield the tables: medians in ms, and ratios of numba's time to another; below 1, numba is faster."""
     machine, limits, told = results["machine"], results.get("limits"), {}
     yield f"{machine['cpu']}, {machine['cores']} cores, {results['rounds']} rounds; medians [quartiles]"
     yield ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     if machine["busy"] > 0.1:
-        yield f"This machine is busy ({machine['busy']:.0%}): trust the ratios more than the times."
+        yield f"This machine is busy ({machine['busy']:.0%}): the ratios are more reliable than the times."
     if limits:
-        yield f"Limits: {limits['flops'] / 1e9:.1f} GFLOP/s in the best product (1024 cube, float32);"
-        yield f"the optimizer's update moves {limits['bytes_per_second'] / 1e9:.1f} GB/s"
+        yield f"Limits: {limits['flops'] / 1e9:.1f} GFLOP/s in the fastest product (1024 cube, float32);"
+        yield f"the SGD update moves {limits['bytes_per_second'] / 1e9:.1f} GB/s"
     for kind, (title, names, against) in TABLES.items():
         cells = []
         for row_name, row in results.get(kind, {}).items():
@@ -246,7 +246,7 @@ def _ratio(three):
 
 
 def figure_of(results):
-    """Marks are medians and bars quartiles over rounds; None where nothing was raced."""
+    """Marks are medians and bars quartiles over rounds; None if nothing was timed."""
     kinds = [kind for kind in TABLES if kind in results]
     if not kinds:
         return None

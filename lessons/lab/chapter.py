@@ -1,10 +1,10 @@
-"""A chapter of the benchmark: how the training step became fast, change by change.
+"""How the training step was made faster: each change, its predicted and measured speed.
 
-naive     three loops: every number of b is loaded M times, down a column, each from another cache line
-blocked   the same sums in blocks of b that fit the cache; the inner loop runs along rows
+naive     three loops: b is read M times, column by column, so each load is from another cache line
+blocked   the same sums over blocks of b that fit in the cache; the inner loop runs along rows
 matmul    register tiles over packed panels, on all cores: `minivae.kernels.tiles`
 
-Each version computes out = a @ b for a (M, K), b (K, N), and each is the reference of the next one.
+Each version computes out = a @ b for a (M, K), b (K, N), and is the reference for the next one.
 """
 
 from minivae.kernels.compiled import compiled
@@ -25,7 +25,7 @@ def naive(a, b, out):
 
 @compiled
 def blocked(a, b, out, size=64):
-    """The same in blocks of b that stay in the cache; the innermost loop runs along rows of b and out."""
+    """The same sums over blocks of b that stay in cache; the innermost loop runs along rows of b and out."""
     out[:] = 0
     for k_low in range(0, a.shape[1], size):
         for j_low in range(0, out.shape[1], size):
@@ -35,27 +35,27 @@ def blocked(a, b, out, size=64):
                         out[i, j] += a[i, k] * b[k, j]
 
 
-# what was changed, what it should bring, what was measured
+# change, predicted result, measured result
 PRODUCT = (
-    ("three loops", "2: each addition waits 4 cycles", "2.3"),
-    ("blocks that fit the cache", "15: eight numbers at once", "3.6"),
-    ("tiles that stay in registers", "105 of 117, the rest to copy b", "106"),
-    ("two threads, each its columns", "211", "205; BLAS 176"),
+    ("three loops", "2: addition latency is 4 cycles", "2.3"),
+    ("blocks that fit in the cache", "15: eight numbers per instruction", "3.6"),
+    ("tiles that stay in registers", "105 of 117: b is copied first", "106"),
+    ("two threads share the columns", "211", "205; BLAS 176"),
 )
 STEP = (
     ("bias and activation along rows", "100 x 200 tanh: 50 us", "313 -> 65 us"),
     ("copy the rows of x.T first", "B = 512: from 67 to 90", "67 -> 91"),
-    ("up to 64 rows, do not copy b", "B = 20: from 56 to 80", "56 -> 67"),
-    ("read out only to add to it", "B = 20: from 54 to 80", "54 -> 60"),
+    ("do not copy b for 64 rows or fewer", "B = 20: from 56 to 80", "56 -> 67"),
+    ("read `out` only to add to it", "B = 20: from 54 to 80", "54 -> 60"),
     ("one launch for dx, dW and db", "Python: 60 us less", "431 -> 300 us"),
-    ("compare an optimizer's arrays", "Python: 40 us less", "107 -> 68 us"),
+    ("check only new optimizer arrays", "Python: 40 us less", "107 -> 68 us"),
 )
 
 
 def lines():
-    """The chapter as tables."""
+    """Yield both tables."""
     yield from table(("(128, 784) @ (784, 400), GFLOP/s", "predicted", "measured"), PRODUCT)
-    yield "float32, on a core with AVX-512; the last row on two of them"
+    yield "float32, on one core with AVX-512; last row: two cores"
     yield ""
-    yield from table(("a step, GFLOP/s or us", "predicted", "measured"), STEP)
-    yield "float32, on one core with AVX2; no product there is faster than 92 GFLOP/s"
+    yield from table(("training step, GFLOP/s or us", "predicted", "measured"), STEP)
+    yield "float32, on one core with AVX2; no product on it exceeds 92 GFLOP/s"

@@ -1,7 +1,7 @@
-"""What the benchmark times, each in a process of its own: training steps, matrix products, parts of a step.
+"""The code that the benchmark times, in separate processes: training steps, their parts, matrix products.
 
-All contenders of a step start from the same parameters, minibatches and noise, compute the same loss and use
-the same Adam. Whatever can be prepared (layout, conversion, compilation) is prepared before the clock starts.
+A contender is one implementation. All contenders of a training step use the same initial parameters,
+minibatches, noise, loss and Adam. Layout, conversion and compilation are done before timing starts.
 """
 
 import functools
@@ -20,12 +20,12 @@ from minivae import VAE, Adam, data
 from minivae.backends import namespace
 
 ADAM = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
-RING = 16  # minibatches used in turn, so that a step never finds its data in the nearest cache
-CURVE = 50  # losses that are compared between contenders
+RING = 16  # minibatches, used cyclically so that the data of a step is not in the nearest cache
+CURVE = 50  # losses compared between contenders
 
 
 class Setting(NamedTuple):
-    """A network and its minibatch: one race."""
+    """The network and minibatch size of one comparison."""
 
     hidden: tuple
     latent: int
@@ -34,55 +34,55 @@ class Setting(NamedTuple):
 
     @property
     def title(self):
-        """Widths, activation and minibatch."""
+        """Layer widths, activation and minibatch size."""
         return f"784-{'-'.join(map(str, (*self.hidden, self.latent)))} {self.activation}, B = {self.batch}"
 
     def model(self, backend):
-        """The VAE, on a backend by name or any namespace with the functions of `ops`."""
+        """The VAE on `backend`: a name, or any namespace with the functions of `ops`."""
         return VAE(784, self.latent, self.hidden, self.activation, backend=backend)
 
     def batches(self):
-        """Minibatches x (B, D) with noise eps (B, L), in float32, the same for every contender."""
+        """Yield float32 minibatches x (B, D) and noise eps (B, L), the same for every contender."""
         rng, images = np.random.default_rng(0), data.load_mnist().x_train
         for _ in range(RING):
             x = data.minibatch(images[rng.integers(0, len(images), self.batch)], "dynamic", rng)
             yield x, rng.standard_normal((self.batch, self.latent), dtype=np.float32)
 
 
-# ------------------------------------------------------------------------------ the process
+# ------------------------------------------------------------------------------ processes
 
 
 class Contender:
-    """work = make(*args) in a process of its own; `first` is what it computes first, or text if it cannot."""
+    """Run work = make(*args) in a process; `first` is the first losses of a step, or an error message."""
 
     def __init__(self, make, *args):
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         context.Process(target=_serve, args=(theirs, make, args), daemon=True).start()
-        theirs.close()  # the process holds the only other end, so that each notices the other's death
+        theirs.close()  # only the child has this end open: each side gets an error when the other exits
         try:
             self.first = self.pipe.recv()
         except EOFError:
             self.first = "its process died"
 
     def __call__(self, n, *given):
-        """n calls work(*given) -> {"seconds": their mean, "parts": {name: per call}, "peak_mb": so far}."""
+        """Call work(*given) n times -> {"seconds": mean, "parts": {name: mean}, "peak_mb": so far}."""
         try:
             self.pipe.send((n, given))
             return self.pipe.recv()
         except (EOFError, OSError):
-            raise ValueError("a process of the benchmark died: is the memory full?") from None
+            raise ValueError("a benchmark process ended early, perhaps out of memory") from None
 
 
 def _serve(pipe, make, args):
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
-    with suppress(EOFError, OSError):  # the parent has finished
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # only the parent handles Ctrl-C
+    with suppress(EOFError, OSError):  # if the parent has exited
         try:
             work = make(*args)
             first = [float(work()) for _ in range(CURVE)] if make is step else []
         except ModuleNotFoundError as error:
             first = f"{error.name} is not installed"
-        except Exception as error:  # a library that is broken here ends its own row only
+        except Exception as error:  # a broken library affects only its own row
             first = f"{type(error).__name__}: {' '.join(str(error).split())[:60]}"
         pipe.send(first)
         while True:
@@ -94,17 +94,17 @@ def _serve(pipe, make, args):
 
 
 def clock(work, n):
-    """Seconds for one `work()`, the mean of n."""
+    """Mean seconds of one `work()` over n calls."""
     start = time.perf_counter()
     for _ in range(n):
         last = work()
     if last is not None and not isinstance(last, np.ndarray):
-        float(last)  # jax returns before its work is done
+        float(last)  # wait for jax, which runs asynchronously
     return (time.perf_counter() - start) / n
 
 
 def peak_memory():
-    """The most memory that this process has held, in MB; None where the system does not say."""
+    """Peak memory of this process in MB; None if the system does not report it."""
     status = Path("/proc/self/status")
     return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) / 1024 if status.exists() else None
 
@@ -113,7 +113,7 @@ def peak_memory():
 
 
 def product(who):
-    """work(m, k, n, layout, dtype): a @ b by our kernel or by BLAS; "TN" stores a as a transposed view."""
+    """Return work(m, k, n, layout, dtype): a @ b with our kernel or BLAS; in "TN", a is a transposed view."""
     multiply = namespace("numba").matmul if who == "numba" else np.matmul
 
     @functools.cache
@@ -130,7 +130,7 @@ def product(who):
 
 
 def stream(who):
-    """work(size): SGD's update on arrays of `size` bytes together: it reads three and writes two."""
+    """Return work(size): an SGD update that reads three arrays, `size` bytes in total, and writes two."""
     arrays = functools.cache(lambda size: [np.full(size // 12, 1e-3, np.float32) for _ in range(3)])
     return lambda size: namespace(who).sgd_update(*arrays(size), 1e-6, 0.9)
 
@@ -139,7 +139,7 @@ def stream(who):
 
 
 def step(who, setting):
-    """work() of one contender's training step -> loss. ModuleNotFoundError if its library is missing."""
+    """Return work(), one training step -> loss. ModuleNotFoundError if the library is missing."""
     params = setting.model("numpy").params
     kind = "minivae" if who in ("numba", "numpy") else re.split("[ .]", who)[0]
     one, convert = {"minivae": _minivae, "torch": _torch, "jax": _jax}[kind](setting, params, who)
@@ -159,7 +159,7 @@ def _minivae(setting, params, who):
 
 
 def _walk(setting, inputs, dense, act, exp):
-    """x, eps -> mu, logvar, logits: the forward pass that torch and jax share."""
+    """x, eps -> mu, logvar, logits: the forward pass shared by torch and jax."""
     h, eps = inputs
     for i in range(len(setting.hidden)):
         h = act(dense(h, f"encoder{i + 1}"))
@@ -171,7 +171,7 @@ def _walk(setting, inputs, dense, act, exp):
 
 
 def _torch(setting, params, who):
-    """Weights as nn.Linear stores them, fused Adam, and subnormal numbers flushed to zero."""
+    """Weights in the layout of nn.Linear, fused Adam, subnormal numbers flushed to zero."""
     import torch
     from torch.nn import functional
 
@@ -201,7 +201,7 @@ def _torch(setting, params, who):
 
 
 def _jax(setting, params, who):
-    """The whole step, Adam included, as one program that updates its donated state in place."""
+    """The whole step, including Adam, as one jitted function; the donated state is updated in place."""
     import jax
     import jax.numpy as jnp
 
@@ -239,7 +239,7 @@ def _jax(setting, params, who):
 
 
 class Watched:
-    """work() of a training step whose backend times every call: a VAE accepts any namespace like `ops`."""
+    """work() is a training step; this object is the VAE's backend and times each function of `ops`."""
 
     def __init__(self, who, setting):
         self.ops, self.parts = namespace(who), {}
@@ -248,7 +248,7 @@ class Watched:
         self.ring = itertools.cycle(list(setting.batches()))
 
     def __call__(self):
-        """A training step."""
+        """Run one training step."""
         _, grads = self.model.loss_and_grads(*next(self.ring))
         self.timed("optimizer", self.adam.step)(self.model.params, grads)
 
@@ -256,7 +256,7 @@ class Watched:
         return self.timed(name, getattr(self.ops, name))
 
     def timed(self, name, function):
-        """The function, with its seconds, flops and bytes added to its part of the step."""
+        """Wrap the function: each call adds its seconds, flops and bytes to its part of the step."""
 
         def call(*args, **settings):
             start = time.perf_counter()
@@ -284,7 +284,7 @@ class Watched:
 
 
 def _arrays(value):
-    """Every array in nested tuples and dictionaries."""
+    """Yield every array in nested tuples and dictionaries."""
     if isinstance(value, np.ndarray):
         yield value
     elif isinstance(value, tuple | dict):
