@@ -56,6 +56,10 @@ class Optimizer:
         All is checked before anything is written. ValueError (TypeError for a wrong type) if a gradient is
         missing or unlike its parameter, a parameter is read-only, or `state` belongs to other parameters.
         """
+        for name in params:
+            if name not in grads:
+                raise ValueError(f"grads has no entry for the parameter {name!r}")
+        grads = {name: grads[name] for name in params}  # what is checked is what is used
         if not self._known(params, grads):
             self._check(params, grads)
         self.t += 1
@@ -72,8 +76,6 @@ class Optimizer:
         """Refuse what an update cannot use, make what `state` lacks, and hold the arrays."""
         held, state = [], dict(self.state)
         for name, param in params.items():
-            if name not in grads:
-                raise ValueError(f"grads has no entry for the parameter {name!r}")
             own = {f"{kind}/{name}": None for kind in self.remembers}
             for key in own:
                 if key not in state:
@@ -90,17 +92,17 @@ class Optimizer:
         self.state, self._held, self._table = state, held, None
 
     def _known(self, params, grads):
-        """Whether these are the arrays of the last step, unchanged, with gradients that fit."""
+        """Whether these are the arrays of the last step, contiguous and writable, with gradients that fit."""
         if len(params) != len(self._held):
             return False
-        for name, param, own in self._held:
-            grad, like = grads.get(name), (param.shape, param.dtype)
-            if params.get(name) is not param or type(grad) is not np.ndarray:
+        for (name, param), (held_name, held, own) in zip(params.items(), self._held, strict=True):
+            if name != held_name or param is not held or type(grads[name]) is not np.ndarray:
                 return False
-            if (grad.shape, grad.dtype) != like or not param.flags.writeable:
+            grad, like = grads[name], (param.shape, param.dtype)
+            if (grad.shape, grad.dtype) != like or not param.flags.carray:
                 return False
             for key, array in own.items():
-                if self.state.get(key) is not array or not array.flags.writeable:
+                if self.state.get(key) is not array or not array.flags.carray:
                     return False
                 if (array.shape, array.dtype) != like:
                     return False

@@ -149,6 +149,19 @@ def test_a_long_sum_into_ragged_tiles(sizes, dtype):
     check_product(kernels.matmul(b.T, a.T), b.T, a.T)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("sizes", [(1023, 5, 40), (1025, 1030, 26), (2050, 3, 30), (9, 1024, 50)])
+def test_rows_that_are_copied_and_rows_that_are_too_many(sizes, dtype):
+    """Rows of x.T, and rows a multiple of 4,096 bytes apart, are copied first, unless they are over 1,024."""
+    m, k, n = sizes
+    a, b = np.random.default_rng(6).standard_normal((2, 1100, 2050)).astype(dtype)
+    apart = np.empty((m, 1024 * -(-k // 1024)), dtype)[:, :k]
+    apart[...] = a[:k, :m].T
+    got = kernels.matmul(a[:k, :m].T, b[:k, :n])
+    check_product(got, apart, b[:k, :n])
+    agree("apart", kernels.matmul(apart, b[:k, :n]), got, 0)  # the same sums in the same order
+
+
 @pytest.mark.parametrize("sizes", [(6, 9, 5), (1, 1, 1), (70, 130, 65), (3, 0, 2)])
 def test_every_version_of_the_product_is_the_same_product(sizes):
     """The naive and the blocked loop, which the chapter begins with, and the fast one."""

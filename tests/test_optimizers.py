@@ -215,3 +215,22 @@ def test_the_backend_that_is_named_computes(monkeypatch):
     mv.SGD(backend="numpy").step({"b": np.ones(2)}, {"b": np.ones(2)})
     with pytest.raises(ZeroDivisionError):
         mv.SGD(backend="numba").step({"b": np.ones(2)}, {"b": np.ones(2)})
+
+
+class Changing(dict):
+    """A mapping whose entries are made anew each time they are read."""
+
+    def __getitem__(self, name):
+        return super().__getitem__(name)[: self.pop("rows", 2)].copy()
+
+
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+def test_the_gradient_that_is_checked_is_the_one_that_is_used(backend):
+    """The first step knows nothing, the second one knows its arrays: both read an entry once and check it."""
+    optimizer, params = mv.SGD(lr=1.0, backend=backend), {"W": np.zeros((2, 3))}
+    for _ in range(2):
+        optimizer.step(params, Changing(W=np.ones((3, 3))))
+    np.testing.assert_array_equal(params["W"], -2)
+    with pytest.raises(ValueError, match="shape"):
+        optimizer.step(params, Changing(W=np.ones((3, 3)), rows=1))
+    assert optimizer.t == 2

@@ -121,7 +121,7 @@ class Shared:
 
     def __init__(self, function):
         self.serial = compiled(function)
-        self.parallel = compiled(function, parallel=True)
+        self.parallel = compiled(function, parallel={"fusion": False})  # a loop waits for the one before it
 
     def __call__(self, count, *args):
         """Run it on `count` threads; `count` is also its first argument, the number of shares."""

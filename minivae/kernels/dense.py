@@ -49,11 +49,11 @@ def _backward(parts, dy, y, da, db, da_, x_T, W_T, dx, dW, scratch, code):
     """
     for index in prange(parts):
         _activation(np.intp(index), parts, dy, y, da, db, code)
-    none = scratch[0, :0]
+    no_bias, identity = scratch[0, :0], np.intp(0)  # typed like those of a product: one version of `share`
     for index in prange(parts):
-        share(np.intp(index), parts, x_T, da_, dW, scratch, none, 0)
+        share(np.intp(index), parts, x_T, da_, dW, scratch, no_bias, identity)
         if len(dx):
-            share(np.intp(index), parts, da_, W_T, dx, scratch, none, 0)
+            share(np.intp(index), parts, da_, W_T, dx, scratch, no_bias, identity)
 
 
 @compiled

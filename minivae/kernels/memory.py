@@ -31,14 +31,14 @@ def empty(shape, dtype):
         return np.empty(shape, dtype)
     key = shape, dtype
     with threads.lock():
-        if key in _kept:
-            _kept.move_to_end(key)
-            for entry in _kept[key]:
-                if getrefcount(entry[0]) == IDLE:
-                    return ndarray(shape, dtype, *entry)
+        entries = _kept.setdefault(key, [])
+        _kept.move_to_end(key)
+        for entry in entries:
+            if getrefcount(entry[0]) == IDLE:
+                return ndarray(shape, dtype, *entry)
         block = np.empty(size + LINE, np.uint8)
         entry = block, -block.ctypes.data % LINE
-        _kept.setdefault(key, []).append(entry)
+        entries.append(entry)
         while kept_bytes() > KEEP:  # a block that is still in use lives as long as its arrays
             _kept.popitem(last=False)
         return ndarray(shape, dtype, *entry)

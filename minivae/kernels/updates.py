@@ -69,7 +69,8 @@ class Table:
             copied = [row[1] for row, grad in zip(rows, grads, strict=True) if row[1] is not grad]
             tied = any(np.may_share_memory(grad, pin()) for grad in copied for pin in self.pins)
             addresses = self.addresses.copy()
-            addresses[:, 1] = [_address(grad) for grad in grads]
+            with threads.lock():  # a fork must not happen while it is compiled
+                addresses[:, 1] = [_address(grad) for grad in grads]
             if not tied and _apart(addresses, self.nbytes):
                 code, settings = RECURRENCES.index(recurrence), np.array(settings, float)
                 _run(threads.worth(self.total), addresses, self.nbytes, self.like, code, settings)

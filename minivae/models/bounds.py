@@ -65,5 +65,4 @@ def importance_weighted(cost):
 
 def mean(per_example):
     """The mean as a Python number, summed in double precision."""
-    double = np.complex128 if per_example.dtype.kind == "c" else np.float64
-    return per_example.sum(dtype=double).item() / per_example.size
+    return per_example.sum(dtype=np.promote_types(per_example.dtype, np.float64)).item() / per_example.size
