@@ -56,14 +56,15 @@ class Optimizer:
         All is checked before anything is written. ValueError (TypeError for a wrong type) if a gradient is
         missing or unlike its parameter, a parameter is read-only, or `state` belongs to other parameters.
         """
+        given = {}  # read once: what is checked is what is used
         for name in params:
             if name not in grads:
                 raise ValueError(f"grads has no entry for the parameter {name!r}")
-        grads = {name: grads[name] for name in params}  # what is checked is what is used
-        if not self._known(params, grads):
-            self._check(params, grads)
+            given[name] = grads[name]
+        if not self._known(params, given):
+            self._check(params, given)
         self.t += 1
-        rows = [(param, grads[name], *own.values()) for name, param, own in self._held]
+        rows = [(param, given[name], *own.values()) for name, param, own in self._held]
         recurrence, settings = type(self).recurrence, [getattr(self, name) for name in self.settings]
         if self.backend == "numba":  # all parameters in one launch
             self._table = self._table or backends.namespace("numba").Table(rows)
