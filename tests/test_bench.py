@@ -20,11 +20,11 @@ def setting(request):
     return request.param
 
 
-@pytest.mark.parametrize("who", ["numpy", "torch eager", "jax.jit"])  # torch.compile takes half a minute
-def test_contenders_compute_the_same_losses(who, setting):
-    pytest.importorskip({"torch eager": "torch", "jax.jit": "jax"}.get(who, "numpy"))
+@pytest.mark.parametrize("name", ["numpy", "torch eager", "jax.jit"])  # torch.compile takes half a minute
+def test_contenders_compute_the_same_losses(name, setting):
+    pytest.importorskip({"torch eager": "torch", "jax.jit": "jax"}.get(name, "numpy"))
     ours, theirs = (
-        [float(work()) for _ in range(12)] for work in (contenders.step(w, setting) for w in ("numba", who))
+        [float(work()) for _ in range(12)] for work in (contenders.step(w, setting) for w in ("numba", name))
     )
     assert bench.difference(theirs, ours) < bench.TOLERANCE
     assert ours[-1] < ours[0]
@@ -54,8 +54,8 @@ def test_products_have_the_layouts_of_a_step(layout):
     rng = np.random.default_rng(0)
     a = rng.standard_normal((4, 3)).T if layout[0] == "T" else rng.standard_normal((3, 4))
     b = rng.standard_normal((5, 4)).T if layout[1] == "T" else rng.standard_normal((4, 5))
-    for who in bench.OURS:
-        out = contenders.product(who)(3, 4, 5, layout, "float32")
+    for name in bench.OURS:
+        out = contenders.product(name)(3, 4, 5, layout, "float32")
         np.testing.assert_allclose(out, a @ b, rtol=1e-5, atol=1e-5)
 
 
@@ -111,8 +111,8 @@ def test_an_opponent_that_cannot_be_loaded(text, reason, tmp_path, monkeypatch):
 
 def test_the_parts_and_their_floors():
     found = bench.parts({"flops": 1e9, "bytes_per_second": 1e9}, TINY[0], 2, 0.001)
-    for who in bench.OURS:
-        *inside, whole = [row[who]["seconds"] for row in found.values() if who in row]
+    for name in bench.OURS:
+        *inside, whole = [row[name]["seconds"] for row in found.values() if name in row]
         np.testing.assert_allclose(np.sum(inside, axis=0), whole)
     assert found["optimizer"]["floor"]["seconds"][0] == pytest.approx(
         7 * 4 * sum(p.size for p in TINY[0].model("numpy").params.values()) / 1e9
@@ -178,7 +178,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert files.is_ours("bench.png")
     assert files.is_ours("n.json")
     results = json.loads(Path("n.json").read_text())
-    assert all(len(r[who]["seconds"]) == 2 for r in results["matmul"].values() for who in bench.OURS)
+    assert all(len(r[name]["seconds"]) == 2 for r in results["matmul"].values() for name in bench.OURS)
     assert 1e8 < results["limits"]["flops"] < 1e14
 
 

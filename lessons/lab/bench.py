@@ -110,20 +110,20 @@ def step(names, setting, rounds, turn):
 
 def parts(limits, setting, rounds, turn):
     """Time the parts of a step -> {part: {backend: its seconds, "floor": the lower bound}}."""
-    rows = race({who: Contender(contenders.Watched, who, setting) for who in OURS}, rounds, turn)
+    rows = race({name: Contender(contenders.Watched, name, setting) for name in OURS}, rounds, turn)
     found = {}
-    for who, row in rows.items():
+    for name, row in rows.items():
         if "missing" in row:
-            raise ValueError(f"cannot run a training step on {who}: {row['missing']}")
+            raise ValueError(f"cannot run a training step on {name}: {row['missing']}")
         for part in row["parts"][0]:
             seconds, flops, moved = np.transpose([each[part] for each in row["parts"]])
-            found.setdefault(part, {})[who] = {"seconds": seconds.tolist()}
+            found.setdefault(part, {})[name] = {"seconds": seconds.tolist()}
             floor = max(flops[0] / limits["flops"], moved[0] / limits["bytes_per_second"])
             found[part]["floor"] = {"seconds": [floor] * rounds}
-    for who, row in rows.items():
-        inside = np.sum([each[who]["seconds"] for each in found.values() if who in each], axis=0)
-        found.setdefault("around them", {})[who] = {"seconds": np.subtract(row["seconds"], inside).tolist()}
-        found.setdefault("whole step", {})[who] = {"seconds": row["seconds"]}
+    for name, row in rows.items():
+        inside = np.sum([each[name]["seconds"] for each in found.values() if name in each], axis=0)
+        found.setdefault("around them", {})[name] = {"seconds": np.subtract(row["seconds"], inside).tolist()}
+        found.setdefault("whole step", {})[name] = {"seconds": row["seconds"]}
     whole = sum(each["floor"]["seconds"][0] for each in found.values() if "floor" in each)
     found["whole step"]["floor"] = {"seconds": [whole] * rounds}
     return found
@@ -137,7 +137,7 @@ def measure(only=KINDS, rounds=15, quick=False, progress=lambda items: items):
     rounds, turn = (min(rounds, 3), TURN / 10) if quick else (rounds, TURN)
     few = 1 if quick else None
     results = {"written by": "minivae bench", "machine": describe(), "rounds": rounds}
-    products = {who: Contender(contenders.product, who) for who in OURS}
+    products = {name: Contender(contenders.product, name) for name in OURS}
     multiply = partial(race, products, rounds, turn / 3)
     if {"parts", "machine"} & set(only):
         rows, size = multiply(1024, 1024, 1024, "NN", "float32"), 8_000_000  # bytes in three arrays

@@ -112,9 +112,9 @@ def peak_memory():
 # ------------------------------------------------------------------------------ products and memory
 
 
-def product(who):
+def product(library):
     """Return work(m, k, n, layout, dtype): a @ b with our kernel or BLAS; in "TN", a is a transposed view."""
-    multiply = namespace("numba").matmul if who == "numba" else np.matmul
+    multiply = namespace("numba").matmul if library == "numba" else np.matmul
 
     @functools.cache
     def arrays(m, k, n, layout, dtype):
@@ -129,26 +129,26 @@ def product(who):
     return lambda *shape: multiply(*arrays(*shape))
 
 
-def stream(who):
+def stream(library):
     """Return work(size): an SGD update that reads three arrays, `size` bytes in total, and writes two."""
     arrays = functools.cache(lambda size: [np.full(size // 12, 1e-3, np.float32) for _ in range(3)])
-    return lambda size: namespace(who).sgd_update(*arrays(size), 1e-6, 0.9)
+    return lambda size: namespace(library).sgd_update(*arrays(size), 1e-6, 0.9)
 
 
 # ------------------------------------------------------------------------------ training steps
 
 
-def step(who, setting):
+def step(library, setting):
     """Return work(), one training step -> loss. ModuleNotFoundError if the library is missing."""
     params = setting.model("numpy").params
-    kind = "minivae" if who in ("numba", "numpy") else re.split("[ .]", who)[0]
-    one, convert = {"minivae": _minivae, "torch": _torch, "jax": _jax}[kind](setting, params, who)
+    kind = "minivae" if library in ("numba", "numpy") else re.split("[ .]", library)[0]
+    one, convert = {"minivae": _minivae, "torch": _torch, "jax": _jax}[kind](setting, params, library)
     ring = itertools.cycle([tuple(map(convert, batch)) for batch in setting.batches()])
     return lambda: one(*next(ring))
 
 
-def _minivae(setting, params, who):
-    model, adam = setting.model(who), Adam(**ADAM, backend=who)
+def _minivae(setting, params, library):
+    model, adam = setting.model(library), Adam(**ADAM, backend=library)
 
     def step(x, eps):
         terms, grads = model.loss_and_grads(x, eps)
@@ -170,7 +170,7 @@ def _walk(setting, inputs, dense, act, exp):
     return mu, logvar, dense(h, "output")
 
 
-def _torch(setting, params, who):
+def _torch(setting, params, library):
     """Weights in the layout of nn.Linear, fused Adam, subnormal numbers flushed to zero."""
     import torch
     from torch.nn import functional
@@ -188,7 +188,7 @@ def _torch(setting, params, who):
         nll = functional.binary_cross_entropy_with_logits(logits, x, reduction="sum")
         return (nll + 0.5 * (mu * mu + torch.expm1(logvar) - logvar).sum()) / len(x)
 
-    loss_of = torch.compile(loss_of) if who == "torch.compile" else loss_of
+    loss_of = torch.compile(loss_of) if library == "torch.compile" else loss_of
 
     def step(x, eps):
         adam.zero_grad(set_to_none=True)
@@ -200,7 +200,7 @@ def _torch(setting, params, who):
     return step, torch.from_numpy
 
 
-def _jax(setting, params, who):
+def _jax(setting, params, library):
     """The whole step, including Adam, as one jitted function; the donated state is updated in place."""
     import jax
     import jax.numpy as jnp
@@ -241,9 +241,9 @@ def _jax(setting, params, who):
 class Watched:
     """work() is a training step; this object is the VAE's backend and times each function of `ops`."""
 
-    def __init__(self, who, setting):
-        self.ops, self.parts = namespace(who), {}
-        self.model, self.adam = setting.model(self), Adam(**ADAM, backend=who)
+    def __init__(self, library, setting):
+        self.ops, self.parts = namespace(library), {}
+        self.model, self.adam = setting.model(self), Adam(**ADAM, backend=library)
         self.layers = {id(p): re.sub(r"\d*\.W", "", name) for name, p in self.model.params.items()}
         self.ring = itertools.cycle(list(setting.batches()))
 

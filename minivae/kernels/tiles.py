@@ -137,11 +137,11 @@ def prepare(kernel, parallel, dtype, kinds):
 
 
 @lru_cache(maxsize=4096)
-def plan(threads, dtype, products):
+def plan(available, dtype, products):
     """How many threads share these products, each given by its M, K and N, and the shape of their scratch
     memory: a panel of b and the copied rows of a for each.
     """
-    parts = threads if max(M * K * N for M, K, N in products) > SMALL else 1
+    parts = available if max(M * K * N for M, K, N in products) > SMALL else 1
     line = VECTOR_BYTES // dtype.itemsize
     rows = max(min(M, HEIGHT) * (min(K, DEPTH) + line) for M, K, _ in products)
     return parts, (parts, DEPTH * VECTORS * line + rows)

@@ -65,7 +65,7 @@ class Table:
     def update(self, recurrence, rows, *settings):
         """Run a recurrence of `optimizers` on all rows; in NumPy if they do not fit or share memory."""
         if self.fits and all(type(row[1]) is np.ndarray for row in rows):
-            grads = [row[1] if row[1].flags.carray else laid_out(row[1]) for row in rows]
+            grads = [laid_out(row[1]) for row in rows]
             copied = [row[1] for row, grad in zip(rows, grads, strict=True) if row[1] is not grad]
             tied = any(np.may_share_memory(grad, pin()) for grad in copied for pin in self.pins)
             addresses = self.addresses.copy()
