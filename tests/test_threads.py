@@ -40,6 +40,26 @@ def steps(seed, dtype=np.float32):
     return digest.hexdigest()
 """
 
+SHARES = """
+import numba, numpy as np
+from minivae.kernels import threads
+from minivae.kernels.parallel import in_parallel
+
+@numba.njit
+def share(index, parts, seen, scale):
+    seen[index] += scale * (index + parts)
+
+@numba.njit
+def kernel(parts, seen, scale):
+    in_parallel(share, parts, (seen, scale))
+
+numba.get_num_threads()
+for parts in (1, 2, 3, 1):
+    seen = np.zeros(4)
+    threads.launch(kernel, parts, seen, 0.5)
+    print(*seen)
+"""
+
 MANY_THREADS = (
     STEPS
     + """
@@ -58,7 +78,7 @@ ONE_OR_TWO = (
     + """
 from minivae.kernels import threads
 launches, launch = [], threads.launch
-threads.launch = lambda kernel, count, args: (launches.append(count), launch(kernel, count, args))
+threads.launch = lambda kernel, count, *args: (launches.append(count), launch(kernel, count, *args))
 for dtype in (np.float32, np.float64):
     digests = []
     for count in (1, 2):
@@ -75,6 +95,14 @@ def test_two_threads_give_the_bits_of_one():
     """In a child that has two threads on any machine, and that is seen to launch both."""
     code, said, errors = python(ONE_OR_TWO, NUMBA_NUM_THREADS="2")
     assert (code, said.split()) == (0, ["same", "same"]), errors
+
+
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+def test_every_share_runs_once(layer):
+    """With its own index and all arguments, for any number of parts."""
+    code, said, errors = python(SHARES, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS="3")
+    once = ["0.5 0.0 0.0 0.0", "1.0 1.5 0.0 0.0", "1.5 2.0 2.5 0.0", "0.5 0.0 0.0 0.0"]
+    assert (code, said.splitlines()) == (0, once), errors
 
 
 @pytest.mark.parametrize("layer", ["omp", "workqueue"])

@@ -4,13 +4,12 @@ A running sum would keep the loop over exp from vectorising, so a first loop wri
 second one adds them: its upper half to its lower half, again and again, which also rounds less.
 """
 
-from numba import prange
-
 from .. import ops
 from . import elementary as el
 from . import memory, threads
-from .compiled import Shared
+from .compiled import compiled
 from .door import fits, laid_out
+from .parallel import in_parallel, part_of
 
 
 def bernoulli_nll(logits, x):
@@ -19,26 +18,31 @@ def bernoulli_nll(logits, x):
         return ops.bernoulli_nll(logits, x)
     nll, terms = memory.empty(logits.shape[:-1], x.dtype), memory.empty(logits.shape, x.dtype)
     rows = (-1, x.shape[1])
-    _nll(
-        threads.worth(terms.size), laid_out(logits).reshape(rows), laid_out(x), terms.reshape(rows),
+    threads.launch(
+        _nll, threads.worth(terms.size), laid_out(logits).reshape(rows), laid_out(x), terms.reshape(rows),
         nll.reshape(-1),
     )  # fmt: skip
     return nll
 
 
-@Shared
+@compiled
 def _nll(parts, logits, x, terms, nll):
-    zero = x.dtype.type(0)
-    for i in prange(logits.shape[0]):
+    in_parallel(_nll_share, parts, (logits, x, terms, nll))
+
+
+@compiled
+def _nll_share(index, parts, logits, x, terms, nll):
+    zero, (low, high) = x.dtype.type(0), part_of(nll.size, 1, index, parts)
+    for i in range(low, high):
         given, target, term = logits[i], x[i % x.shape[0]], terms[i]  # row i is sample i // B of datum i % B
         for j in range(term.size):
             l = given[j]
             term[j] = ((zero if l < zero else l) - target[j] * l) + el.log1p(el.exp(-abs(l)))
         while term.size > 1:
             half = term.size // 2
-            low, high = term[:half], term[term.size - half :]
+            lower, upper = term[:half], term[term.size - half :]
             for j in range(half):
-                low[j] += high[j]
+                lower[j] += upper[j]
             term = term[: term.size - half]
         nll[i] = term[0]
 
@@ -49,16 +53,22 @@ def bernoulli_nll_backward(dnll, logits, x):
         return ops.bernoulli_nll_backward(dnll, logits, x)
     dlogits = memory.empty(logits.shape, x.dtype)
     rows = (-1, x.shape[1])
-    _nll_backward(
-        threads.worth(logits.size), laid_out(dnll).reshape(-1), laid_out(logits).reshape(rows), laid_out(x),
-        dlogits.reshape(rows),
+    threads.launch(
+        _nll_backward, threads.worth(logits.size), laid_out(dnll).reshape(-1), laid_out(logits).reshape(rows),
+        laid_out(x), dlogits.reshape(rows),
     )  # fmt: skip
     return dlogits
 
 
-@Shared
+@compiled
 def _nll_backward(parts, dnll, logits, x, dlogits):
-    for i in prange(logits.shape[0]):
+    in_parallel(_nll_backward_share, parts, (dnll, logits, x, dlogits))
+
+
+@compiled
+def _nll_backward_share(index, parts, dnll, logits, x, dlogits):
+    low, high = part_of(dnll.size, 1, index, parts)
+    for i in range(low, high):
         given, target, d, scale = logits[i], x[i % x.shape[0]], dlogits[i], dnll[i]
         for j in range(d.size):
             d[j] = scale * (el.sigmoid(given[j]) - target[j])

@@ -1,8 +1,6 @@
 """How a kernel is compiled: when it is first needed, for the types it is needed for, and once per machine.
 
-`compiled` makes a serial kernel. `Shared` makes one whose `prange` loop is divided among threads: it has a
-parallel version and a serial one for a single thread. No version may reorder a sum (there is no fastmath),
-so both give the same bits.
+No loop may reorder a sum: there is no fastmath.
 """
 
 import hashlib
@@ -21,8 +19,6 @@ import numba
 import numpy as np
 from numba.core.caching import CompileResultCacheImpl
 from numba.core.serialize import dumps
-
-from . import threads
 
 
 def _cache_folder():
@@ -74,6 +70,7 @@ class Cache(CompileResultCacheImpl):
     def load_overload(self, signature, target_context):
         """The compiled version for this signature, or None; numba calls it before it compiles."""
         _tidy()
+        numba.get_num_threads()  # loads what the code of `in_parallel` calls
         try:
             target_context.refresh()
             content = self._path(signature, target_context.codegen()).read_bytes()
@@ -106,30 +103,10 @@ def _announce():
     print(f"compiling the kernels for this machine ({kept}) ...", file=sys.stderr, flush=True)
 
 
-def compiled(function, **options):
+def compiled(function):
     """`numba.njit` with this package's settings and its cache."""
-    kernel = numba.njit(nogil=True, error_model="numpy", **options)(function)
+    kernel = numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
     if kernel is not function:  # it is where numba is told not to compile
-        version = "parallel" if options.get("parallel") else "serial"
         # numba has no public way to bring a cache along
-        vars(kernel)["_cache"] = Cache(f"{function.__module__}.{function.__qualname__}-{version}")
+        vars(kernel)["_cache"] = Cache(f"{function.__module__}.{function.__qualname__}")
     return kernel
-
-
-class Shared:
-    """A kernel that threads share, one launch at a time; on one thread its `prange` is a plain `range`."""
-
-    def __init__(self, function):
-        self.serial = compiled(function)
-        self.parallel = compiled(function, parallel={"fusion": False})  # a loop waits for the one before it
-
-    def __call__(self, count, *args):
-        """Run it on `count` threads; `count` is also its first argument, the number of shares."""
-        threads.launch(self.parallel if count > 1 else self.serial, count, (count, *args))
-
-
-@compiled
-def part_of(size, unit, index, parts):
-    """Where part `index` begins and ends when `size` numbers are divided into `parts` in whole units."""
-    units = -(-size // unit)
-    return unit * (units * index // parts), min(size, unit * (units * (index + 1) // parts))

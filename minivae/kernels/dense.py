@@ -1,12 +1,12 @@
 """Dense layers: the product together with bias, activation and their derivatives."""
 
 import numpy as np
-from numba import prange
 
 from .. import ops
 from . import memory
-from .compiled import Shared, compiled, part_of
+from .compiled import compiled
 from .door import fits, laid_out
+from .parallel import in_parallel, part_of
 from .tiles import ACTIVATIONS, RELU, TANH, multiply, run, share
 
 LINE = 16  # columns in the cache lines that are never split between two threads
@@ -41,19 +41,22 @@ def dense_backward(dy, cache, input_gradient=True):
     return dx if input_gradient else None, dW, db
 
 
-@Shared
+@compiled
 def _backward(parts, dy, y, da, db, da_, x_T, W_T, dx, dW, scratch, code):
     """da = dy * act'(a), db = its sum over rows, dW = x.T @ da, dx = da @ W.T unless it has no rows.
 
     `da_` is da once more, in the type of a matrix with any strides, which is what `share` takes.
     """
-    for index in prange(parts):
-        _activation(np.intp(index), parts, dy, y, da, db, code)
+    in_parallel(_activation, parts, (dy, y, da, db, code))
+    in_parallel(_products, parts, (da_, x_T, W_T, dx, dW, scratch))
+
+
+@compiled
+def _products(index, parts, da, x_T, W_T, dx, dW, scratch):
     no_bias, identity = scratch[0, :0], np.intp(0)  # typed like those of a product: one version of `share`
-    for index in prange(parts):
-        share(np.intp(index), parts, x_T, da_, dW, scratch, no_bias, identity)
-        if len(dx):
-            share(np.intp(index), parts, da_, W_T, dx, scratch, no_bias, identity)
+    share(index, parts, x_T, da, dW, scratch, no_bias, identity)
+    if len(dx):
+        share(index, parts, da, W_T, dx, scratch, no_bias, identity)
 
 
 @compiled

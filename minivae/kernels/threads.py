@@ -6,7 +6,6 @@ Results do not depend on the number of threads: a thread owns whole sums, never 
 import os
 import threading
 
-import numba
 from numba import config
 
 from .. import arguments
@@ -65,17 +64,10 @@ def worth(numbers):
     return 1 if numbers < SMALL else get_threads()
 
 
-def launch(kernel, count, args):
-    """Run a kernel on `count` threads; the serial version if that is one."""
+def launch(kernel, count, *args):
+    """Run a kernel, whose first argument is the number of threads that share it."""
     with _lock:
-        if count in (1, config.NUMBA_NUM_THREADS):  # the usual case; setting the number costs microseconds
-            return kernel(*args)
-        before = numba.get_num_threads()
-        numba.set_num_threads(count)
-        try:
-            kernel(*args)
-        finally:
-            numba.set_num_threads(before)
+        kernel(count, *args)
 
 
 # The OpenMP runtime does not survive a fork: a child that launches is killed. So a child works serially.

@@ -9,13 +9,14 @@ lie far apart, as those of x.T do. So a, a.T, b and b.T share one path.
 from functools import cache, lru_cache
 
 import numpy as np
-from numba import carray, config, from_dtype, prange, types
+from numba import carray, config, from_dtype, types
 
 from ..arguments import describe, shapes
 from . import elementary as el
 from . import memory, threads
-from .compiled import Shared, compiled, part_of
+from .compiled import compiled
 from .door import REAL
+from .parallel import in_parallel, part_of
 from .vectors import BLOCK, ROWS, VECTOR_BYTES, VECTORS, pointer, tile_product, transpose_block
 
 DEPTH = 1024  # longest stretch of a sum over one packed panel, which then stays below 200 KB
@@ -73,8 +74,8 @@ def share(index, parts, a, b, out, scratch, bias, code):
     lanes = VECTOR_BYTES // item
     low, high = part_of(M, ROWS, index, parts) if M > N else part_of(N, lanes, index, parts)
     i_from, i_to, j_from, j_to = (low, high, 0, N) if M > N else (0, M, low, high)
-    edge = np.empty((ROWS, VECTORS * lanes), out.dtype)  # for a tile that reaches beyond out
     few = i_to - i_from <= FEW and b.strides[1] == item
+    edge = scratch[index, -ROWS * VECTORS * lanes :].reshape((ROWS, VECTORS * lanes))  # where out ends
     panels = DEPTH * VECTORS * lanes
     for k_low in range(0, max(K, 1), DEPTH):
         depth, add = min(DEPTH, K - k_low), k_low > 0
@@ -102,58 +103,61 @@ def share(index, parts, a, b, out, scratch, bias, code):
                 if ragged:
                     target, step = edge.ctypes.data, edge.strides[0]
                     if add:
-                        edge[:rows, :columns] = out[i : i + rows, j : j + columns]
+                        for r in range(rows):
+                            for c in range(columns):
+                                edge[r, c] = out[i + r, j + c]
                 tile_product(
                     out, vectors, a_at + (i - i_from) * a_row, a_row, a_step, rows - 1, b_at, b_step,
                     depth, target, step, add,
                 )  # fmt: skip
                 if ragged:
-                    out[i : i + rows, j : j + columns] = edge[:rows, :columns]
+                    for r in range(rows):
+                        for c in range(columns):
+                            out[i + r, j + c] = edge[r, c]
             j += columns
     if bias.size:
         finish(out, bias, code, i_from, i_to, j_from, j_to)
 
 
-@Shared
+@compiled
 def product(parts, a, b, out, bias, scratch, code):
     """All shares of the product at once."""
-    for index in prange(parts):
-        share(np.intp(index), parts, a, b, out, scratch, bias, code)
+    in_parallel(share, parts, (a, b, out, scratch, bias, code))
 
 
 @cache
-def prepare(kernel, parallel, dtype, kinds):
-    """Compile a kernel of products for one thread or many, for one type, and for these kinds of arrays."""
-    number, version = from_dtype(dtype), kernel.parallel if parallel else kernel.serial
+def prepare(kernel, dtype, kinds):
+    """Compile a kernel of products for one type, and for these kinds of arrays."""
+    number = from_dtype(dtype)
     array = {
         "A": types.Array(number, 2, "A", readonly=True, aligned=False),  # of any strides
         "C": types.Array(number, 2, "C"),
         "c": types.Array(number, 1, "C"),
     }
     with threads.lock():
-        version.disable_compile(False)
-        version.compile((types.intp, *[array[kind] for kind in kinds], types.intp))
-        version.disable_compile()
+        kernel.disable_compile(False)
+        kernel.compile((types.intp, *[array[kind] for kind in kinds], types.intp))
+        kernel.disable_compile()
 
 
 @lru_cache(maxsize=4096)
 def plan(available, dtype, products):
     """How many threads share these products, each given by its M, K and N, and the shape of their scratch
-    memory: a panel of b and the copied rows of a for each.
+    memory: a panel of b, a tile, and the copied rows of a for each.
     """
     parts = available if max(M * K * N for M, K, N in products) > SMALL else 1
     line = VECTOR_BYTES // dtype.itemsize
     rows = max(min(M, HEIGHT) * (min(K, DEPTH) + line) for M, K, _ in products)
-    return parts, (parts, DEPTH * VECTORS * line + rows)
+    return parts, (parts, (DEPTH + ROWS) * VECTORS * line + rows)
 
 
 def run(kernel, kinds, products, *arrays, code):
     """Run a kernel that makes these products; `kinds` has a letter for each of its arrays, see `prepare`."""
     dtype = arrays[0].dtype
     parts, shape = plan(threads.get_threads(), dtype, products)
-    prepare(kernel, parts > 1, dtype, kinds + "C")
+    prepare(kernel, dtype, kinds + "C")
     with threads.lock():  # the scratch memory belongs to one kernel at a time
-        kernel(parts, *arrays, memory.scratch(shape, dtype), code)
+        threads.launch(kernel, parts, *arrays, memory.scratch(shape, dtype), code)
 
 
 def multiply(a, b, bias=None, activation=0):

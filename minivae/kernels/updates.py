@@ -11,12 +11,13 @@ set to 0. A NaN is not below it, and stays.
 import weakref
 
 import numpy as np
-from numba import carray, config, prange
+from numba import carray, config
 
 from .. import arguments, optimizers
 from . import threads
-from .compiled import Shared, compiled, part_of
+from .compiled import compiled
 from .door import REAL, laid_out
+from .parallel import in_parallel, part_of
 from .vectors import pointer
 
 RECURRENCES = (optimizers.sgd_update, optimizers.rmsprop_update, optimizers.adam_update)
@@ -73,7 +74,8 @@ class Table:
                 addresses[:, 1] = [_address(grad) for grad in grads]
             if not tied and _apart(addresses, self.nbytes):
                 code, settings = RECURRENCES.index(recurrence), np.array(settings, float)
-                _run(threads.worth(self.total), addresses, self.nbytes, self.like, code, settings)
+                count = threads.worth(self.total)
+                threads.launch(_run, count, addresses, self.nbytes, self.like, code, settings)
                 return
         for row in rows:
             recurrence(*row, *settings)
@@ -93,26 +95,30 @@ def _apart(addresses, nbytes):
     return bool((ends[order[:-1]] <= starts[order[1:]]).all())
 
 
-@Shared
+@compiled
 def _run(parts, addresses, nbytes, like, code, settings):
+    in_parallel(_share, parts, (addresses, nbytes, like, code, settings))
+
+
+@compiled
+def _share(index, parts, addresses, nbytes, like, code, settings):
     # so large that no product with a moment is denormal
     tiny = like.dtype.type(np.finfo(like.dtype).tiny * 2.0**20)
-    for index in prange(parts):
-        for row in range(len(addresses)):
-            # every array is divided as the products that made its gradient were: a thread then finds the
-            # gradient in the cache of its own core
-            size = nbytes[row] // like.itemsize
-            low, high = part_of(size, LINE, index, parts)
-            p = carray(pointer(addresses[row, 0], like), (size,))[low:high]
-            g = carray(pointer(addresses[row, 1], like), (size,))[low:high]
-            first = carray(pointer(addresses[row, 2], like), (size,))[low:high]
-            last = carray(pointer(addresses[row, -1], like), (size,))[low:high]
-            if code == 0:
-                _sgd(p, g, first, settings, tiny)
-            elif code == 1:
-                _rmsprop(p, g, first, settings, tiny)
-            else:
-                _adam(p, g, first, last, settings, tiny)
+    for row in range(len(addresses)):
+        # every array is divided as the products that made its gradient were: a thread then finds the
+        # gradient in the cache of its own core
+        size = nbytes[row] // like.itemsize
+        low, high = part_of(size, LINE, index, parts)
+        p = carray(pointer(addresses[row, 0], like), (size,))[low:high]
+        g = carray(pointer(addresses[row, 1], like), (size,))[low:high]
+        first = carray(pointer(addresses[row, 2], like), (size,))[low:high]
+        last = carray(pointer(addresses[row, -1], like), (size,))[low:high]
+        if code == 0:
+            _sgd(p, g, first, settings, tiny)
+        elif code == 1:
+            _rmsprop(p, g, first, settings, tiny)
+        else:
+            _adam(p, g, first, last, settings, tiny)
 
 
 @compiled
