@@ -36,7 +36,19 @@ def test_a_row_is_printed_beside_the_published_one(capsys, monkeypatch):
     assert (20, 5) in shapes
 
 
-@pytest.mark.parametrize("words", [["--minutes", "0"], ["--samples", "-1"], ["--test-images", "0"]])
+def test_rows_of_equal_passes(capsys, monkeypatch):
+    """Eight steps of 20 images are 160 / 60,000 of a pass, whatever the time."""
+    sizes, minibatch = [], reproduce.data.minibatch
+    record = lambda images, *rest: (sizes.append(len(images)), minibatch(images, *rest))[1]  # noqa: E731
+    monkeypatch.setattr(reproduce.data, "minibatch", record)
+    args = [*SHORT, "--minutes", "9", "--passes", str(160 / 60_000)]
+    assert cli.main(["reproduce", "iwae", "--rows", "vae-1", *args]) == 0
+    assert sizes == [20] * 8
+
+
+@pytest.mark.parametrize(
+    "words", [["--minutes", "0"], ["--passes", "0"], ["--samples", "-1"], ["--test-images", "0"]]
+)
 def test_what_makes_no_sense_is_refused(words, capsys):
     assert cli.main(["reproduce", "iwae", *SHORT, *words]) == 2
     assert f"{words[0]} must be above 0, got {float(words[1]):g}" in capsys.readouterr().err.replace(".0", "")
