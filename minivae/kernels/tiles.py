@@ -19,7 +19,7 @@ from .door import REAL
 from .parallel import in_parallel, part_of
 from .vectors import BLOCK, ROWS, VECTOR_BYTES, VECTORS, pointer, tile_product, transpose_block
 
-DEPTH = 1024  # longest stretch of a sum over one packed panel, which then stays below 200 KB
+DEPTH = 1024 if VECTOR_BYTES == 64 else 400  # terms of a sum over one packed panel: 200 KB, or 40 KB
 HEIGHT = 1024  # most rows of a that a thread copies
 FEW = 64  # rows for which packing costs more than it brings
 SMALL = 500_000  # multiply-adds of a product for which one thread is enough
