@@ -1,4 +1,4 @@
-"""The Bernoulli likelihood: the largest elementwise work of a training step, a row to a thread.
+"""The Bernoulli likelihood: the largest elementwise work of a training step, whole rows to a thread.
 
 A running sum would keep the loop over exp from vectorising, so a first loop writes a row's terms and a
 second one adds them: its upper half to its lower half, again and again, which also rounds less.

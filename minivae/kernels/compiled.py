@@ -70,7 +70,7 @@ class Cache(CompileResultCacheImpl):
     def load_overload(self, signature, target_context):
         """The compiled version for this signature, or None; numba calls it before it compiles."""
         _tidy()
-        numba.get_num_threads()  # loads what the code of `in_parallel` calls
+        numba.get_num_threads()  # loads the threading layer, whose functions `in_parallel` calls by name
         try:
             target_context.refresh()
             content = self._path(signature, target_context.codegen()).read_bytes()
@@ -95,16 +95,13 @@ class Cache(CompileResultCacheImpl):
 @cache
 def _announce():
     """Say once why the first run takes longer."""
-    try:
-        tempfile.TemporaryFile(dir=FOLDER).close()
-        kept = "kept on disk, so only this once"
-    except OSError:
-        kept = "no folder to keep them in is writable"
+    writable = os.access(FOLDER, os.W_OK)
+    kept = "kept on disk, so only this once" if writable else "no folder to keep them in is writable"
     print(f"compiling the kernels for this machine ({kept}) ...", file=sys.stderr, flush=True)
 
 
 def compiled(function):
-    """`numba.njit` with this package's settings and its cache."""
+    """`numba.njit` with this package's settings and its cache, and without an entry for C code."""
     kernel = numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
     if kernel is not function:  # it is where numba is told not to compile
         # numba has no public way to bring a cache along

@@ -6,10 +6,8 @@ from .. import ops
 from . import memory
 from .compiled import compiled
 from .door import fits, laid_out
-from .parallel import in_parallel, part_of
+from .parallel import LINE, in_parallel, part_of
 from .tiles import ACTIVATIONS, RELU, TANH, multiply, run, share
-
-LINE = 16  # columns in the cache lines that are never split between two threads
 
 
 def dense_forward(x, W, b, activation="identity"):

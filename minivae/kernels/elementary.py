@@ -24,10 +24,8 @@ def _floats(*numbers):
 @register_jitable
 def _horner(coefficients, x):
     """c0 x^4 + c1 x^3 + ... for five coefficients, the highest power first."""
-    p = fma(coefficients[0], x, coefficients[1])
-    p = fma(p, x, coefficients[2])
-    p = fma(p, x, coefficients[3])
-    return fma(p, x, coefficients[4])
+    c0, c1, c2, c3, c4 = coefficients
+    return fma(fma(fma(fma(c0, x, c1), x, c2), x, c3), x, c4)
 
 
 @register_jitable

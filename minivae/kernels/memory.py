@@ -30,7 +30,7 @@ def empty(shape, dtype):
     if size < SMALL:
         return np.empty(shape, dtype)
     key = shape, dtype
-    with threads.lock():
+    with threads.lock:
         entries = _kept.setdefault(key, [])
         _kept.move_to_end(key)
         for entry in entries:

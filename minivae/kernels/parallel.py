@@ -10,19 +10,21 @@ from numba.extending import intrinsic
 
 from .compiled import compiled
 
-_index, _bytes = ir.IntType(64), ir.IntType(8).as_pointer()
+LINE = 16  # numbers in the cache lines that are never split between two threads
+_void, _int, _index, _bytes = ir.VoidType(), ir.IntType(32), ir.IntType(64), ir.IntType(8).as_pointer()
 # what numba's threads run: it takes the addresses of arguments, sizes, steps, and of data of its own
-_job = ir.FunctionType(ir.VoidType(), [_bytes.as_pointer(), _index.as_pointer(), _index.as_pointer(), _bytes])
+_job = ir.FunctionType(_void, [_bytes.as_pointer(), _index.as_pointer(), _index.as_pointer(), _bytes])
 # what starts them: it takes the job and these four, two counts of arguments, the number of threads
-_start = ir.FunctionType(ir.VoidType(), [_bytes, *_job.args, _index, _index, ir.IntType(32)])
+_start = ir.FunctionType(_void, [_bytes, *_job.args, _index, _index, _index])
+_get, _set = ir.FunctionType(_int, []), ir.FunctionType(_void, [_int])
 
 
 @intrinsic
 def in_parallel(typing_context, share, parts, args):
     """Run share(index, parts, *args) for every index < parts at once, each on a thread, and wait for all.
 
-    `share` is a compiled function; it returns nothing and raises nothing. A single part runs on the thread
-    that calls: a forked child has no other.
+    `share` is a compiled function; it returns nothing and raises nothing. `parts` is at most the number of
+    numba's threads. A single part runs on the thread that calls: a forked child has no other.
     """
     signature = share.get_call_type(typing_context, (types.intp, types.intp, *args.types), {})
     version = share.dispatcher.overloads[signature.args]
@@ -35,14 +37,20 @@ def in_parallel(typing_context, share, parts, args):
             given = [index, parts, *cgutils.unpack_tuple(builder, given, len(args.types))]
             context.call_internal_no_propagate(builder, version.fndesc, signature, given)
 
-        # a job finds the arguments in `data`, and its index in place of an argument's address: 0, 1, ...
+        def call(name, kind, *given):
+            return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), given)
+
+        # numba steps through one "argument" byte by byte, from the address of our data: the distance from it
+        # is the index of the first share that a job runs, and the size is how many
         data = cgutils.make_anonymous_struct(builder, (parts, args_))
         job = ir.Function(builder.module, _job, builder.module.get_unique_name("job"))
         job.linkage = "internal"
         inside = ir.IRBuilder(job.append_basic_block())
-        index = inside.ptrtoint(inside.load(job.args[0]), _index)
+        at, start = (inside.ptrtoint(p, _index) for p in (inside.load(job.args[0]), job.args[3]))
         found = inside.load(inside.bitcast(job.args[3], data.type.as_pointer()))
-        run(inside, index, inside.extract_value(found, 0), inside.extract_value(found, 1))
+        with cgutils.for_range(inside, inside.load(job.args[1]), intp=_index) as loop:
+            index = inside.add(inside.sub(at, start), loop.index)
+            run(inside, index, inside.extract_value(found, 0), inside.extract_value(found, 1))
         inside.ret_void()
 
         place = cgutils.alloca_once_value
@@ -50,11 +58,12 @@ def in_parallel(typing_context, share, parts, args):
             with alone:
                 run(builder, _index(0), parts, args_)
             with together:
-                start = cgutils.get_or_insert_function(builder.module, _start, "numba_parallel_for")
-                four = place(builder, _bytes(None)), place(builder, parts), place(builder, _index(1))
-                four = (*four, builder.bitcast(place(builder, data), _bytes))
-                count = builder.trunc(parts, _start.args[-1])
-                builder.call(start, (builder.bitcast(job, _bytes), *four, _index(0), _index(1), count))
+                given = builder.bitcast(place(builder, data), _bytes)
+                four = place(builder, given), place(builder, parts), place(builder, _index(1)), given
+                users = call("get_num_threads", _get)  # what the user set for other code is set again below
+                job = builder.bitcast(job, _bytes)
+                call("numba_parallel_for", _start, job, *four, _index(0), _index(1), parts)
+                call("set_num_threads", _set, users)
         return context.get_dummy_value()
 
     return types.void(share, types.intp, args), codegen

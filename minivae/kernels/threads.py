@@ -5,6 +5,7 @@ Results do not depend on the number of threads: a thread owns whole sums, never 
 
 import os
 import threading
+from contextlib import suppress
 
 from numba import config
 
@@ -24,12 +25,9 @@ def _wait_briefly():
     if "GOMP_SPINCOUNT" in os.environ or "OMP_WAIT_POLICY" in os.environ:
         return
     os.environ["GOMP_SPINCOUNT"] = str(SPINS)
-    try:
+    with suppress(ImportError):  # numba uses another threading layer
         import numba.np.ufunc.omppool  # noqa: F401
-    except ImportError:
-        pass  # numba uses another threading layer
-    finally:
-        del os.environ["GOMP_SPINCOUNT"]
+    del os.environ["GOMP_SPINCOUNT"]
 
 
 _wait_briefly()
@@ -37,11 +35,14 @@ _threads = config.NUMBA_NUM_THREADS
 _forked = False
 # numba's workqueue layer aborts the process when two Python threads launch at once, so one launch at a time.
 # Reentrant, because a signal handler may start a kernel in the middle of one
-_lock = threading.RLock()
+lock = threading.RLock()
 
 
 def set_threads(n):
-    """Use n threads, from 1 to the number of cores (or NUMBA_NUM_THREADS); results do not change."""
+    """Use n threads, from 1 to the number of cores (or NUMBA_NUM_THREADS); results do not change.
+
+    `numba.set_num_threads` is for other code, and does not matter here.
+    """
     global _threads
     n = arguments.integer("threads", n)
     if n > config.NUMBA_NUM_THREADS:
@@ -54,11 +55,6 @@ def get_threads():
     return 1 if _forked else _threads
 
 
-def lock():
-    """The lock that a launch holds."""
-    return _lock
-
-
 def worth(numbers):
     """How many threads an elementwise kernel over so many numbers should use: one if there are few."""
     return 1 if numbers < SMALL else get_threads()
@@ -66,20 +62,17 @@ def worth(numbers):
 
 def launch(kernel, count, *args):
     """Run a kernel, whose first argument is the number of threads that share it."""
-    with _lock:
+    with lock:
         kernel(count, *args)
 
 
 # The OpenMP runtime does not survive a fork: a child that launches is killed. So a child works serially.
 # A fork waits until a running launch ends; otherwise the child would inherit a half-written buffer
 def _in_child():
-    global _lock, _forked
-    _lock, _forked = threading.RLock(), True
+    global _forked
+    _forked = True
+    lock.release()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=lambda: _lock.acquire(),
-        after_in_parent=lambda: _lock.release(),
-        after_in_child=_in_child,
-    )
+    os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=_in_child)

@@ -19,7 +19,7 @@ from .door import REAL
 from .parallel import in_parallel, part_of
 from .vectors import BLOCK, ROWS, VECTOR_BYTES, VECTORS, pointer, tile_product, transpose_block
 
-DEPTH = 1024 if VECTOR_BYTES == 64 else 400  # terms of a sum over one packed panel: 200 KB, or 40 KB
+DEPTH = 1024 if VECTOR_BYTES == 64 else 400  # terms of a sum over one packed panel: 200 KB, or 40 KB at most
 HEIGHT = 1024  # most rows of a that a thread copies
 FEW = 64  # rows for which packing costs more than it brings
 SMALL = 500_000  # multiply-adds of a product for which one thread is enough
@@ -75,7 +75,7 @@ def share(index, parts, a, b, out, scratch, bias, code):
     low, high = part_of(M, ROWS, index, parts) if M > N else part_of(N, lanes, index, parts)
     i_from, i_to, j_from, j_to = (low, high, 0, N) if M > N else (0, M, low, high)
     few = i_to - i_from <= FEW and b.strides[1] == item
-    edge = scratch[index, -ROWS * VECTORS * lanes :].reshape((ROWS, VECTORS * lanes))  # where out ends
+    edge = scratch[index, -ROWS * VECTORS * lanes :].reshape((ROWS, VECTORS * lanes))  # a tile where out ends
     panels = DEPTH * VECTORS * lanes
     for k_low in range(0, max(K, 1), DEPTH):
         depth, add = min(DEPTH, K - k_low), k_low > 0
@@ -134,7 +134,7 @@ def prepare(kernel, dtype, kinds):
         "C": types.Array(number, 2, "C"),
         "c": types.Array(number, 1, "C"),
     }
-    with threads.lock():
+    with threads.lock:
         kernel.disable_compile(False)
         kernel.compile((types.intp, *[array[kind] for kind in kinds], types.intp))
         kernel.disable_compile()
@@ -143,7 +143,7 @@ def prepare(kernel, dtype, kinds):
 @lru_cache(maxsize=4096)
 def plan(available, dtype, products):
     """How many threads share these products, each given by its M, K and N, and the shape of their scratch
-    memory: a panel of b, a tile, and the copied rows of a for each.
+    memory: a panel of b, the copied rows of a, and a tile for each.
     """
     parts = available if max(M * K * N for M, K, N in products) > SMALL else 1
     line = VECTOR_BYTES // dtype.itemsize
@@ -156,7 +156,7 @@ def run(kernel, kinds, products, *arrays, code):
     dtype = arrays[0].dtype
     parts, shape = plan(threads.get_threads(), dtype, products)
     prepare(kernel, dtype, kinds + "C")
-    with threads.lock():  # the scratch memory belongs to one kernel at a time
+    with threads.lock:  # the scratch memory belongs to one kernel at a time
         threads.launch(kernel, parts, *arrays, memory.scratch(shape, dtype), code)
 
 

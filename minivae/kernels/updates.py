@@ -17,11 +17,10 @@ from .. import arguments, optimizers
 from . import threads
 from .compiled import compiled
 from .door import REAL, laid_out
-from .parallel import in_parallel, part_of
+from .parallel import LINE, in_parallel, part_of
 from .vectors import pointer
 
 RECURRENCES = (optimizers.sgd_update, optimizers.rmsprop_update, optimizers.adam_update)
-LINE = 16  # numbers in the cache lines that are never split between two threads
 
 
 def sgd_update(param, grad, velocity, lr, momentum):
@@ -70,7 +69,7 @@ class Table:
             copied = [row[1] for row, grad in zip(rows, grads, strict=True) if row[1] is not grad]
             tied = any(np.may_share_memory(grad, pin()) for grad in copied for pin in self.pins)
             addresses = self.addresses.copy()
-            with threads.lock():  # a fork must not happen while it is compiled
+            with threads.lock:  # a fork must not happen while it is compiled
                 addresses[:, 1] = [_address(grad) for grad in grads]
             if not tied and _apart(addresses, self.nbytes):
                 code, settings = RECURRENCES.index(recurrence), np.array(settings, float)
