@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from lessons import cli
-from lessons.lab import bench, contenders
+from lessons.lab import bench, contenders, watched
 from minivae import files, plots
 
 TINY = [contenders.Setting((13,), 3, "relu", 5), contenders.Setting((11, 7), 4, "tanh", 6)]
+TINY += [contenders.Setting((9,), 4, "tanh", 6, 3)]
 
 
-@pytest.fixture(params=TINY, ids=lambda setting: setting.activation)
+@pytest.fixture(params=TINY, ids=lambda setting: setting.title)
 def setting(request):
     return request.param
 
@@ -32,7 +33,7 @@ def test_contenders_compute_the_same_losses(name, setting):
 
 def test_the_parts_of_a_step():
     """784-400-20: five products with 784 x 400 weights, nine with 400 x 20; Adam moves seven arrays."""
-    work = contenders.Watched("numpy", contenders.Setting((400,), 20, "relu", 128))
+    work = watched.Watched("numpy", contenders.Setting((400,), 20, "relu", 128))
     work()
     wide, narrow, weights = 2 * 128 * 784 * 400, 2 * 128 * 400 * 20, 652_824
     assert set(work.parts) == {

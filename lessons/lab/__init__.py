@@ -5,7 +5,8 @@ costs       known costs: measured beside exact
 encoders    the ELBO of a trained VAE: variance at the encoder's outputs and at its weights
 courses     what that variance does to training
 variance    python -m lessons variance: one of these three
-contenders  the training step here and in other libraries, products, parts, each in its own process
+contenders  the training step here and in other libraries, and products, each in its own process
+watched     the parts of our step
 bench       python -m lessons bench: rounds, medians, ratios and floors
 chapter     how the step became fast: each change, predicted and measured
 reproduce   python -m lessons reproduce: a published table, trained anew

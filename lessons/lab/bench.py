@@ -19,7 +19,7 @@ import numpy as np
 
 from minivae import arguments
 
-from . import chapter, contenders
+from . import chapter, contenders, watched
 from .contenders import Contender, Setting
 from .show import Report, bar, bars, canvas, count, number, publish, require_writable, table
 
@@ -30,6 +30,7 @@ SETTINGS = (
     Setting((400,), 20, "relu", 128),
     Setting((200, 200), 50, "tanh", 20),
     Setting((1000,), 50, "relu", 512),
+    Setting((200, 200), 50, "tanh", 20, 50),
 )
 PRODUCTS = {
     "x @ W, encoder": (128, 784, 400, "NN"),
@@ -110,7 +111,7 @@ def step(names, setting, rounds, turn):
 
 def parts(limits, setting, rounds, turn):
     """Time the parts of a step -> {part: {backend: its seconds, "floor": the lower bound}}."""
-    rows = race({name: Contender(contenders.Watched, name, setting) for name in OURS}, rounds, turn)
+    rows = race({name: Contender(watched.Watched, name, setting) for name in OURS}, rounds, turn)
     found = {}
     for name, row in rows.items():
         if "missing" in row:

@@ -1,4 +1,4 @@
-"""The code that the benchmark times, in separate processes: training steps, their parts, matrix products.
+"""The code that the benchmark times, in separate processes: training steps and matrix products.
 
 A contender is one implementation. All contenders of a training step use the same initial parameters,
 minibatches, noise, loss and Adam. Layout, conversion and compilation are done before timing starts.
@@ -6,6 +6,7 @@ minibatches, noise, loss and Adam. Layout, conversion and compilation are done b
 
 import functools
 import itertools
+import math
 import multiprocessing
 import re
 import signal
@@ -31,22 +32,25 @@ class Setting(NamedTuple):
     latent: int
     activation: str
     batch: int
+    samples: int = 1  # above 1 the loss is the importance-weighted bound
 
     @property
     def title(self):
-        """Layer widths, activation and minibatch size."""
-        return f"784-{'-'.join(map(str, (*self.hidden, self.latent)))} {self.activation}, B = {self.batch}"
+        """Layer widths, activation, minibatch size and samples."""
+        widths, more = "-".join(map(str, (*self.hidden, self.latent))), f", k = {self.samples}"
+        return f"784-{widths} {self.activation}, B = {self.batch}{more if self.samples > 1 else ''}"
 
     def model(self, backend):
         """The VAE on `backend`: a name, or any namespace with the functions of `ops`."""
         return VAE(784, self.latent, self.hidden, self.activation, backend=backend)
 
     def batches(self):
-        """Yield float32 minibatches x (B, D) and noise eps (B, L), the same for every contender."""
+        """Yield float32 minibatches x (B, D) and noise eps (B, L) or (S, B, L), the same for everyone."""
         rng, images = np.random.default_rng(0), data.load_mnist().x_train
         for _ in range(RING):
             x = data.minibatch(images[rng.integers(0, len(images), self.batch)], "dynamic", rng)
-            yield x, rng.standard_normal((self.batch, self.latent), dtype=np.float32)
+            shape = (self.samples, self.batch, self.latent)[self.samples == 1 :]
+            yield x, rng.standard_normal(shape, dtype=np.float32)
 
 
 # ------------------------------------------------------------------------------ processes
@@ -149,9 +153,10 @@ def step(library, setting):
 
 def _minivae(setting, params, library):
     model, adam = setting.model(library), Adam(**ADAM, backend=library)
+    bound = "elbo" if setting.samples == 1 else "iwae"
 
     def step(x, eps):
-        terms, grads = model.loss_and_grads(x, eps)
+        terms, grads = model.loss_and_grads(x, eps, bound=bound)
         adam.step(model.params, grads)
         return terms.loss
 
@@ -159,15 +164,15 @@ def _minivae(setting, params, library):
 
 
 def _walk(setting, inputs, dense, act, exp):
-    """x, eps -> mu, logvar, logits: the forward pass shared by torch and jax."""
+    """x, eps -> mu, logvar, z, logits: the forward pass shared by torch and jax."""
     h, eps = inputs
     for i in range(len(setting.hidden)):
         h = act(dense(h, f"encoder{i + 1}"))
     mu, logvar = dense(h, "mu"), dense(h, "logvar")
-    h = mu + exp(0.5 * logvar) * eps
+    z = h = mu + exp(0.5 * logvar) * eps
     for i in range(len(setting.hidden)):
         h = act(dense(h, f"decoder{i + 1}"))
-    return mu, logvar, dense(h, "output")
+    return mu, logvar, z, dense(h, "output")
 
 
 def _torch(setting, params, library):
@@ -184,9 +189,14 @@ def _torch(setting, params, library):
         return functional.linear(h, params[f"{layer}.W"], params[f"{layer}.b"])
 
     def loss_of(x, eps):
-        mu, logvar, logits = _walk(setting, (x, eps), dense, getattr(torch, setting.activation), torch.exp)
-        nll = functional.binary_cross_entropy_with_logits(logits, x, reduction="sum")
-        return (nll + 0.5 * (mu * mu + torch.expm1(logvar) - logvar).sum()) / len(x)
+        act = getattr(torch, setting.activation)
+        mu, logvar, z, logits = _walk(setting, (x, eps), dense, act, torch.exp)
+        if setting.samples == 1:
+            nll = functional.binary_cross_entropy_with_logits(logits, x, reduction="sum")
+            return (nll + 0.5 * (mu * mu + torch.expm1(logvar) - logvar).sum()) / len(x)
+        nll = functional.binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none")
+        log_w = -nll.sum(-1) - 0.5 * (z * z - eps * eps - logvar).sum(-1)  # (S, B)
+        return math.log(setting.samples) - torch.logsumexp(log_w, 0).mean()
 
     loss_of = torch.compile(loss_of) if library == "torch.compile" else loss_of
 
@@ -212,9 +222,12 @@ def _jax(setting, params, library):
         def dense(h, layer):
             return h @ params[f"{layer}.W"] + params[f"{layer}.b"]
 
-        mu, logvar, logits = _walk(setting, (x, eps), dense, act, jnp.exp)
-        nll = (jnp.maximum(logits, 0) - x * logits + jnp.log1p(jnp.exp(-jnp.abs(logits)))).sum()
-        return (nll + 0.5 * (mu * mu + jnp.expm1(logvar) - logvar).sum()) / len(x)
+        mu, logvar, z, logits = _walk(setting, (x, eps), dense, act, jnp.exp)
+        nll = jnp.maximum(logits, 0) - x * logits + jnp.log1p(jnp.exp(-jnp.abs(logits)))
+        if setting.samples == 1:
+            return (nll.sum() + 0.5 * (mu * mu + jnp.expm1(logvar) - logvar).sum()) / len(x)
+        log_w = -nll.sum(-1) - 0.5 * (z * z - eps * eps - logvar).sum(-1)  # (S, B)
+        return math.log(setting.samples) - jax.nn.logsumexp(log_w, 0).mean()
 
     @functools.partial(jax.jit, donate_argnums=0)
     def update(state, x, eps):
@@ -236,57 +249,3 @@ def _jax(setting, params, library):
         return loss
 
     return step, jnp.asarray
-
-
-class Watched:
-    """work() is a training step; this object is the VAE's backend and times each function of `ops`."""
-
-    def __init__(self, library, setting):
-        self.ops, self.parts = namespace(library), {}
-        self.model, self.adam = setting.model(self), Adam(**ADAM, backend=library)
-        self.layers = {id(p): re.sub(r"\d*\.W", "", name) for name, p in self.model.params.items()}
-        self.ring = itertools.cycle(list(setting.batches()))
-
-    def __call__(self):
-        """Run one training step."""
-        _, grads = self.model.loss_and_grads(*next(self.ring))
-        self.timed("optimizer", self.adam.step)(self.model.params, grads)
-
-    def __getattr__(self, name):
-        return self.timed(name, getattr(self.ops, name))
-
-    def timed(self, name, function):
-        """Wrap the function: each call adds its seconds, flops and bytes to its part of the step."""
-
-        def call(*args, **settings):
-            start = time.perf_counter()
-            result = function(*args, **settings)
-            seconds = time.perf_counter() - start
-            way = " backward" if "backward" in name else ""
-            moved, flops = sum({id(a): a.nbytes for a in _arrays((args, result))}.values()), 0
-            if name == "optimizer":
-                part, moved = (
-                    name,
-                    moved // 2 * 7,
-                )  # reads params, grads and two moments, writes all but grads
-            elif name.startswith("dense"):
-                x, W = args[1][:2] if way else args[:2]
-                flops = 2 * len(x) * W.size * (2 if way and result[0] is not None else 1)
-                layer = self.layers[id(W)]
-                part = {"mu": "heads", "logvar": "heads", "output": "decoder"}.get(layer, layer)
-                part += way or " forward"
-            else:
-                part = ("sample" if "sample" in name else "loss") + way
-            self.parts[part] = np.add(self.parts.get(part, 0), (seconds, flops, moved))
-            return result
-
-        return call if callable(function) else function
-
-
-def _arrays(value):
-    """Yield every array in nested tuples and dictionaries."""
-    if isinstance(value, np.ndarray):
-        yield value
-    elif isinstance(value, tuple | dict):
-        for each in value.values() if isinstance(value, dict) else value:
-            yield from _arrays(each)
