@@ -17,10 +17,11 @@ from . import memory, threads
 from .compiled import compiled
 from .door import REAL
 from .parallel import in_parallel, part_of
-from .vectors import BLOCK, ROWS, VECTOR_BYTES, VECTORS, pointer, tile_product, transpose_block
+from .vectors import BLOCK, ROWS, VECTOR_BYTES, VECTORS, pointer, prefetch, tile_product, transpose_block
 
 DEPTH = 1024 if VECTOR_BYTES == 64 else 400  # terms of a sum over one packed panel: 200 KB, or 40 KB at most
 HEIGHT = 1024  # most rows of a that a thread copies
+AHEAD = 12  # rows of b to load early: they may lie a page apart, where the processor does not look ahead
 FEW = 64  # rows for which packing costs more than it brings
 SMALL = 500_000  # multiply-adds of a product for which one thread is enough
 # what is done with a finished tile; other activations are applied by `ops`
@@ -41,6 +42,8 @@ def pack(panel, b, k_low, depth, j_low, columns):
             transpose_block(panel, target, width * item, source + k * b_row + c * b_column, b_column)
     for k in range(depth):
         if b_column == item:
+            for line in range(0, columns * item, 64):
+                prefetch(source + (k + AHEAD) * b_row + line)
             row, packed = carray(pointer(source + k * b_row, panel), (columns,)), panel[k]
             for c in range(columns):
                 packed[c] = row[c]

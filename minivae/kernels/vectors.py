@@ -133,6 +133,20 @@ def transpose_block(typing_context, like, target, target_row, source, source_row
 
 
 @intrinsic
+def prefetch(typing_context, address):
+    """Start to load the cache line at an address, which need not be that of an array."""
+
+    def codegen(context, builder, signature, args):
+        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), *[_lane] * 3])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        place = builder.inttoptr(args[0], kind.args[0])
+        builder.call(function, [place, _lane(0), _lane(3), _lane(1)])  # to read data, and to keep them
+        return context.get_dummy_value()
+
+    return types.void(types.intp), codegen
+
+
+@intrinsic
 def fma(typing_context, a, b, c):
     """a b + c, rounded once where the machine can; a loop over it vectorises."""
 
