@@ -39,10 +39,8 @@ class Watched:
             way = " backward" if "backward" in name else ""
             moved, flops = sum({id(a): a.nbytes for a in _arrays((args, result))}.values()), 0
             if name == "optimizer":
-                part, moved = (
-                    name,
-                    moved // 2 * 7,
-                )  # reads params, grads and two moments, writes all but grads
+                # reads params, grads and two moments, and writes all but grads
+                part, moved = name, moved // 2 * 7
             elif name.startswith("dense"):
                 x, W = args[1][:2] if way else args[:2]
                 flops = 2 * len(x) * W.size * (2 if way and result[0] is not None else 1)
