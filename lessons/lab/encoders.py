@@ -291,7 +291,7 @@ def figure_of(sides):
             axes.plot(1 + np.arange(len(order)), np.where(snr > 0, snr, np.nan), label=name, **style(name))
         axes.set_yscale("log")
         axes.axhline(1, color="black", linewidth=0.8, zorder=0)
-        axes.set_title(f"{side.name} VAE: signal to noise of one sample")
+        axes.set_title(f"{side.name} VAE: signal to noise of one sample", fontsize="medium")
         label = "|gradient with respect to mu| / standard deviation"
         axes.set(xlabel="latent, largest KL first", ylabel=label)
         axes.xaxis.get_major_locator().set_params(integer=True)

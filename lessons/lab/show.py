@@ -128,7 +128,8 @@ def bars(axes, names, series, unit, line=None):
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter("")
     if len(series) > 1:
-        axes.legend(frameon=False, fontsize="small", loc="lower right")
+        below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.15), "ncols": len(series)}
+        axes.legend(frameon=False, fontsize="small", columnspacing=1, handletextpad=0, **below)
 
 
 # ------------------------------------------------------------------------------ files
