@@ -9,14 +9,12 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from .compiled import compiled
+from .vectors import call
 
 LINE = 16  # numbers in the cache lines that are never split between two threads
 _void, _int, _index, _bytes = ir.VoidType(), ir.IntType(32), ir.IntType(64), ir.IntType(8).as_pointer()
 # what numba's threads run: it takes the addresses of arguments, sizes, steps, and of data of its own
 _job = ir.FunctionType(_void, [_bytes.as_pointer(), _index.as_pointer(), _index.as_pointer(), _bytes])
-# what starts them: it takes the job and these four, two counts of arguments, the number of threads
-_start = ir.FunctionType(_void, [_bytes, *_job.args, _index, _index, _index])
-_get, _set = ir.FunctionType(_int, []), ir.FunctionType(_void, [_int])
 
 
 @intrinsic
@@ -37,9 +35,6 @@ def in_parallel(typing_context, share, parts, args):
             given = [index, parts, *cgutils.unpack_tuple(builder, given, len(args.types))]
             context.call_internal_no_propagate(builder, version.fndesc, signature, given)
 
-        def call(name, kind, *given):
-            return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), given)
-
         # numba steps through one "argument" byte by byte, from the address of our data: the distance from it
         # is the index of the first share that a job runs, and the size is how many
         data = cgutils.make_anonymous_struct(builder, (parts, args_))
@@ -58,12 +53,13 @@ def in_parallel(typing_context, share, parts, args):
             with alone:
                 run(builder, _index(0), parts, args_)
             with together:
-                given = builder.bitcast(place(builder, data), _bytes)
-                four = place(builder, given), place(builder, parts), place(builder, _index(1)), given
-                users = call("get_num_threads", _get)  # what the user set for other code is set again below
-                job = builder.bitcast(job, _bytes)
-                call("numba_parallel_for", _start, job, *four, _index(0), _index(1), parts)
-                call("set_num_threads", _set, users)
+                own = builder.bitcast(place(builder, data), _bytes)
+                four = place(builder, own), place(builder, parts), place(builder, _index(1)), own
+                users = call(builder, _int, "get_num_threads")  # set for other code, and again below
+                # the job, what it takes, two counts of arguments, the number of threads
+                given = builder.bitcast(job, _bytes), *four, _index(0), _index(1), parts
+                call(builder, _void, "numba_parallel_for", *given)
+                call(builder, _void, "set_num_threads", users)
         return context.get_dummy_value()
 
     return types.void(share, types.intp, args), codegen

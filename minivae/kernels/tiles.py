@@ -42,7 +42,7 @@ def pack(panel, b, k_low, depth, j_low, columns):
             transpose_block(panel, target, width * item, source + k * b_row + c * b_column, b_column)
     for k in range(depth):
         if b_column == item:
-            for line in range(0, columns * item, 64):
+            for line in range(0, columns * item, memory.LINE):
                 prefetch(source + (k + AHEAD) * b_row + line)
             row, packed = carray(pointer(source + k * b_row, panel), (columns,)), panel[k]
             for c in range(columns):

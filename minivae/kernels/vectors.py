@@ -1,9 +1,9 @@
 """What a plain loop cannot say: LLVM vectors that stay in registers.
 
 Each intrinsic is a handful of LLVM instructions that numba inlines: the register tile of the matrix product,
-the transpose of a small square, the fused multiply-add. They are correct on every machine, since LLVM splits
-a vector that the machine does not have; only the sizes below are chosen for this one. All addresses are
-integers, and all steps are in bytes, as strides are.
+the transpose of a small square, the fused multiply-add, the early load. They are correct on every machine,
+since LLVM splits a vector that the machine does not have; only the sizes below are chosen for this one. All
+addresses are integers, and all steps are in bytes, as strides are.
 """
 
 import platform
@@ -25,6 +25,12 @@ BLOCK = VECTOR_BYTES // 8  # packing transposes squares of this size: it divides
 _index, _lane = ir.IntType(64), ir.IntType(32)
 
 
+def call(builder, result, name, *values):
+    """Emit a call of the function that LLVM or numba has under this name; the values tell its type."""
+    kind = ir.FunctionType(result, [value.type for value in values])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), values)
+
+
 class _Vectors:
     """Emits loads, stores and multiply-adds of vectors with `count` numbers of the type of `like`."""
 
@@ -34,9 +40,7 @@ class _Vectors:
         self.type = ir.VectorType(self.number, count)
         # fmuladd, not fma: a machine without that instruction multiplies and adds, where fma would call a
         # library for every number
-        name = f"llvm.fmuladd.v{count}f{like.dtype.bitwidth}"
-        signature = ir.FunctionType(self.type, [self.type] * 3)
-        self.fma = cgutils.get_or_insert_function(builder.module, signature, name)
+        self.fmuladd = f"llvm.fmuladd.v{count}f{like.dtype.bitwidth}"
 
     def at(self, address, row, step, column=0):
         """The address of a row, `row` times `step` bytes on, and `column` bytes into it."""
@@ -102,7 +106,8 @@ def _tile(v, vectors, a, a_row, a_step, last, b, b_step, depth, out, out_row, ad
         for i in range(ROWS):
             a_ik = v.everywhere(v.at(starts[i], loop.index, a_step))
             for j in range(vectors):
-                builder.store(builder.call(v.fma, [a_ik, row[j], builder.load(sums[i, j])]), sums[i, j])
+                place = sums[i, j]
+                builder.store(call(builder, v.type, v.fmuladd, a_ik, row[j], builder.load(place)), place)
     for c, place in tile.items():
         v.store(builder.load(sums[c]), place)
 
@@ -137,10 +142,8 @@ def prefetch(typing_context, address):
     """Start to load the cache line at an address, which need not be that of an array."""
 
     def codegen(context, builder, signature, args):
-        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), *[_lane] * 3])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        place = builder.inttoptr(args[0], kind.args[0])
-        builder.call(function, [place, _lane(0), _lane(3), _lane(1)])  # to read data, and to keep them
+        place, how = builder.inttoptr(args[0], ir.IntType(8).as_pointer()), (_lane(0), _lane(3), _lane(1))
+        call(builder, ir.VoidType(), "llvm.prefetch.p0", place, *how)  # to read data, and to keep them
         return context.get_dummy_value()
 
     return types.void(types.intp), codegen
@@ -151,10 +154,7 @@ def fma(typing_context, a, b, c):
     """a b + c, rounded once where the machine can; a loop over it vectorises."""
 
     def codegen(context, builder, signature, args):
-        number = context.get_value_type(signature.return_type)
-        name = f"llvm.fmuladd.f{signature.return_type.bitwidth}"
-        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(number, [number] * 3), name)
-        return builder.call(function, args)
+        return call(builder, args[0].type, f"llvm.fmuladd.f{signature.return_type.bitwidth}", *args)
 
     return a(a, a, a), codegen
 
