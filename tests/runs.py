@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minivae import data, files, training
+from minivae import data, files, plots, training
 from minivae.checkpoints import BEST, CHECKPOINT
 from minivae.config import Config
 from minivae.runs import Run
@@ -21,7 +21,10 @@ MOVING = {"estimator": "score-function", "baseline": "moving-average", "optimize
 
 
 def quietly(run, folder):
-    training.train(run, folder, say=lambda line: None)
+    """Train without a line and without pictures, which take longer than a small run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "of_run", lambda *_: ())
+        training.train(run, folder, say=lambda line: None)
     return run
 
 

@@ -239,12 +239,12 @@ def test_pictures_that_are_not_drawn(digits, tmp_path, monkeypatch, capsys, erro
         patch.setattr(plots, "latent_map", Mock(side_effect=error))
         if error is KeyboardInterrupt:
             with pytest.raises(training.Interrupted, match=r"draw them with: .* --resume '.*my run'"):
-                quietly(run, folder)
+                training.train(run, folder, Mock())
         else:
-            quietly(run, folder)
+            training.train(run, folder, Mock())
             assert capsys.readouterr().err == "warning: not all pictures are drawn: no font\n"
     assert not (folder / "latent_map.png").exists()
-    quietly(resumed(folder, digits), folder)
+    training.train(resumed(folder, digits), folder, Mock())
     assert (folder / "latent_map.png").exists()
 
 
