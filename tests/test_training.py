@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from oracles import agree
-from runs import SMALL, quietly, steps
+from runs import SMALL, steps
 
 import minivae as mv
-from minivae import config, data, plots
+from minivae import config, data, plots, training
 from minivae.config import Config
 from minivae.runs import Run
 
@@ -106,7 +106,7 @@ def test_the_four_streams_are_pinned(digits, tmp_path, monkeypatch):
     assert run.test_terms() == run.model.loss(digits.x_test / 255, eps)
     drawn = []
     monkeypatch.setattr(plots, "image_grid", lambda means, *_, **__: drawn.append(means) or plots.curves([]))
-    quietly(run, tmp_path / "run")
+    training.train(run, tmp_path / "run", lambda line: None)
     np.testing.assert_array_equal(drawn[0], run.model.sample(100, children[3]))
 
 
