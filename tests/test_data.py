@@ -283,6 +283,17 @@ def test_digest_tells_data_apart():
     assert data.digest(first) == pinned  # or earlier runs could not be resumed
 
 
+def test_pixels_are_drawn_as_before():
+    """As rng.integers draws them, which leaves the generator in the same state: runs keep their bits."""
+    rng, twin = np.random.default_rng(3), np.random.default_rng(3)
+    for shape in ((128, 784), (5, 3), (1, 1), (7, 1), (2000, 784)):
+        images = rng.integers(0, 256, shape, dtype=np.uint8)
+        assert np.array_equal(twin.integers(0, 256, shape, dtype=np.uint8), images)
+        want = twin.integers(0, 255, shape, dtype=np.uint8) < images
+        np.testing.assert_array_equal(mv.binarize(images, rng), want)
+        assert rng.bit_generator.state == twin.bit_generator.state
+
+
 def test_images_of_ones_own_from_python():
     """Only uint8, True and False, and floats in [0, 1] are drawn from; a list will do."""
     rng = np.random.default_rng(0)
