@@ -184,7 +184,7 @@ class VAE(Model):
         dh = None  # (B, H): each head adds its part; without hidden layers h is x and needs no derivative
         for head, dkl, dz in zip(self.heads, through_kl, through_z, strict=True):
             part = network.backward(self.ops, (head,), dkl + dz, caches, d, input_gradient=bool(self.encoder))
-            dh = part if dh is None else np.add(dh, part, out=part)
+            dh = part if dh is None else dh + part
         network.backward(self.ops, self.encoder, dh, caches, d, input_gradient=False)
 
     def _decode(self, z, c, caches, at=unchanged):
