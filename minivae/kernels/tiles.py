@@ -3,7 +3,7 @@
 A tile of out, at most ROWS rows by VECTORS vectors, stays in registers for the whole sum: 8 x 3 of them take
 11 loads for 24 multiply-adds at each k. A panel, the columns of b under one tile, is copied beforehand, so
 that the innermost loop walks straight through memory. Rows of a are read where they are, unless their numbers
-lie far apart, as those of x.T do. So a, a.T, b and b.T share one path.
+lie apart, as those of x.T do. So a, a.T, b and b.T share one path.
 """
 
 from functools import cache, lru_cache
@@ -16,11 +16,11 @@ from . import elementary as el
 from . import memory, threads
 from .compiled import compiled
 from .door import REAL
-from .parallel import in_parallel, part_of
+from .parallel import LINE, in_parallel, part_of
 from .vectors import BLOCK, ROWS, VECTOR_BYTES, VECTORS, pointer, prefetch, tile_product, transpose_block
 
 DEPTH = 1024 if VECTOR_BYTES == 64 else 400  # terms of a sum over one packed panel: 200 KB, or 40 KB at most
-HEIGHT = 1024  # most rows of a that a thread copies
+HEIGHT = 1024  # rows of a at a time, so that copies of them stay small
 AHEAD = 12  # rows of b to load early: they may lie a page apart, where the processor does not look ahead
 FEW = 64  # rows for which packing costs more than it brings
 SMALL = 500_000  # multiply-adds of a product for which one thread is enough
@@ -71,6 +71,28 @@ def finish(out, bias, code, i_from, i_to, j_from, j_to):
 
 
 @compiled
+def column(out, i_low, height, j, columns, a_at, a_row, b_at, b_step, depth, edge, add):
+    """The tiles of so many rows of out from i_low on, and columns from j on: all that one panel is for."""
+    N, item, vectors = out.shape[1], out.itemsize, -(-columns * out.itemsize // VECTOR_BYTES)
+    for i in range(i_low, i_low + height, ROWS):
+        rows = min(ROWS, i_low + height - i)
+        target, step = out.ctypes.data + (i * N + j) * item, N * item
+        ragged = rows < ROWS or columns * item < vectors * VECTOR_BYTES
+        if ragged:
+            target, step = edge.ctypes.data, edge.strides[0]
+            if add:
+                for r in range(rows):
+                    for c in range(columns):
+                        edge[r, c] = out[i + r, j + c]
+        a_tile = a_at + (i - i_low) * a_row
+        tile_product(out, vectors, a_tile, a_row, rows - 1, b_at, b_step, depth, target, step, add)
+        if ragged:
+            for r in range(rows):
+                for c in range(columns):
+                    out[i + r, j + c] = edge[r, c]
+
+
+@compiled
 def share(index, parts, a, b, out, scratch, bias, code):
     """One thread's share of out = act(a @ b + bias): a range of its rows or columns, whichever are more."""
     (M, N), K, item = out.shape, a.shape[1], out.itemsize
@@ -82,42 +104,26 @@ def share(index, parts, a, b, out, scratch, bias, code):
     panels = DEPTH * VECTORS * lanes
     for k_low in range(0, max(K, 1), DEPTH):
         depth, add = min(DEPTH, K - k_low), k_low > 0
-        height, width = i_to - i_from, depth + lanes  # not a power of two, which would share few cache lines
-        a_at, a_row, a_step = a.ctypes.data + i_from * a.strides[0] + k_low * a.strides[1], *a.strides
-        if (a_step != item or a_row % 4096 == 0) and height <= HEIGHT and j_to - j_from > VECTORS * lanes:
-            strips = scratch[index, panels : panels + height * width].reshape((height, width))
-            pack(strips, a, i_from, height, k_low, depth)
-            a_at, a_row, a_step = strips.ctypes.data, width * item, item
-        j = j_from
-        while j < j_to:
-            left = -(-(j_to - j) // lanes)
-            vectors = 2 if left == 4 else min(VECTORS, left)  # two tiles of 2 and 2 are faster than 3 and 1
-            columns = min(vectors * lanes, j_to - j)
-            # a few rows read b where it is, unless the last vector would reach beyond its rows
-            b_at, b_step = b.ctypes.data + k_low * b.strides[0] + j * item, b.strides[0]
-            if not (few and columns == vectors * lanes):
-                panel = scratch[index, : depth * vectors * lanes].reshape((depth, vectors * lanes))
-                pack(panel, b, k_low, depth, j, columns)
-                b_at, b_step = panel.ctypes.data, vectors * VECTOR_BYTES
-            for i in range(i_from, i_to, ROWS):
-                rows = min(ROWS, i_to - i)
-                ragged = rows < ROWS or columns < vectors * lanes
-                target, step = out.ctypes.data + (i * N + j) * item, N * item
-                if ragged:
-                    target, step = edge.ctypes.data, edge.strides[0]
-                    if add:
-                        for r in range(rows):
-                            for c in range(columns):
-                                edge[r, c] = out[i + r, j + c]
-                tile_product(
-                    out, vectors, a_at + (i - i_from) * a_row, a_row, a_step, rows - 1, b_at, b_step,
-                    depth, target, step, add,
-                )  # fmt: skip
-                if ragged:
-                    for r in range(rows):
-                        for c in range(columns):
-                            out[i + r, j + c] = edge[r, c]
-            j += columns
+        for i_low in range(i_from, i_to, HEIGHT):
+            height, width = min(HEIGHT, i_to - i_low), depth + lanes  # rows 2^n apart would share few lines
+            a_at, a_row = a.ctypes.data + i_low * a.strides[0] + k_low * a.strides[1], a.strides[0]
+            if a.strides[1] != item or a_row % 4096 == 0:
+                strips = scratch[index, panels : panels + height * width].reshape((height, width))
+                pack(strips, a, i_low, height, k_low, depth)
+                a_at, a_row = strips.ctypes.data, width * item
+            j = j_from
+            while j < j_to:
+                left = -(-(j_to - j) // lanes)  # two tiles of 2 and 2 vectors are faster than 3 and 1
+                columns = min((2 if left == 4 else min(VECTORS, left)) * lanes, j_to - j)
+                # a few rows read b where it is, unless the last vector would reach beyond its rows
+                b_at, b_step = b.ctypes.data + k_low * b.strides[0] + j * item, b.strides[0]
+                if not few or columns % lanes:
+                    vectors = -(-columns // lanes)
+                    panel = scratch[index, : depth * vectors * lanes].reshape((depth, vectors * lanes))
+                    pack(panel, b, k_low, depth, j, columns)
+                    b_at, b_step = panel.ctypes.data, panel.strides[0]
+                column(out, i_low, height, j, columns, a_at, a_row, b_at, b_step, depth, edge, add)
+                j += columns
     if bias.size:
         finish(out, bias, code, i_from, i_to, j_from, j_to)
 
@@ -146,12 +152,12 @@ def prepare(kernel, dtype, kinds):
 @lru_cache(maxsize=4096)
 def plan(available, dtype, products):
     """How many threads share these products, each given by its M, K and N, and the shape of their scratch
-    memory: a panel of b, the copied rows of a, and a tile for each.
+    memory: a panel of b, the copied rows of a, and a tile for each, in whole cache lines.
     """
     parts = available if max(M * K * N for M, K, N in products) > SMALL else 1
     line = VECTOR_BYTES // dtype.itemsize
     rows = max(min(M, HEIGHT) * (min(K, DEPTH) + line) for M, K, _ in products)
-    return parts, (parts, (DEPTH + ROWS) * VECTORS * line + rows)
+    return parts, (parts, -(-((DEPTH + ROWS) * VECTORS * line + rows) // LINE) * LINE)
 
 
 def run(kernel, kinds, products, *arrays, code):

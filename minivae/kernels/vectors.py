@@ -20,6 +20,7 @@ VECTOR_BYTES = 64 if _wide else 32 if _x86 else 16
 # 8 x 3 accumulators + 3 of b + 1 of a = 28 of 32 registers; x86 before AVX-512 has only 16
 ROWS = 8 if _wide or not _x86 else 4
 VECTORS = 3
+UNROLL = 4  # terms of a sum for each turn of the innermost loop; a power of two
 BLOCK = VECTOR_BYTES // 8  # packing transposes squares of this size: it divides the width of every panel
 
 _index, _lane = ir.IntType(64), ir.IntType(32)
@@ -69,11 +70,11 @@ class _Vectors:
 
 
 @intrinsic
-def tile_product(typing_context, like, vectors, a, a_row, a_step, last, b, b_step, depth, out, out_row, add):
+def tile_product(typing_context, like, vectors, a, a_row, last, b, b_step, depth, out, out_row, add):
     """out[i, j] (+)= sum_k a[i, k] b[k, j] over k < depth, for ROWS rows and 1 to VECTORS vectors a row.
 
     `like` is an array that tells the type; a, b and out are addresses; a_row, b_step and out_row lead to the
-    next row, a_step to the next k. Rows of a after the `last` are not read: the last is used again in their
+    next row. Rows of a are contiguous; those after the `last` are not read: the last is used again in their
     place. `add` says whether the sums start from what is in out. Every sum is one chain of fused
     multiply-adds in the order of k, wherever the tile lies: results do not depend on the number of threads.
     """
@@ -85,14 +86,14 @@ def tile_product(typing_context, like, vectors, a, a_row, a_step, last, b, b_ste
                 _tile(_Vectors(context, builder, like, VECTOR_BYTES * 8 // like.dtype.bitwidth), count, *args)
         return context.get_dummy_value()
 
-    return types.void(like, *(types.intp,) * 10, add), codegen
+    return types.void(like, *(types.intp,) * 9, add), codegen
 
 
-def _tile(v, vectors, a, a_row, a_step, last, b, b_step, depth, out, out_row, add):
+def _tile(v, vectors, a, a_row, last, b, b_step, depth, out, out_row, add):
     """Emit the tile of one width."""
     builder = v.builder
     tile = {(i, j): v.at(out, i, out_row, j * VECTOR_BYTES) for i in range(ROWS) for j in range(vectors)}
-    starts = []
+    starts, item = [], _index(VECTOR_BYTES // v.type.count)
     for i in range(ROWS):
         inside = builder.icmp_signed("<", _index(i), last)
         starts.append(v.at(a, builder.select(inside, _index(i), last), a_row))
@@ -101,13 +102,17 @@ def _tile(v, vectors, a, a_row, a_step, last, b, b_step, depth, out, out_row, ad
     with builder.if_then(builder.trunc(add, ir.IntType(1))):  # else out is not read: it may be far away
         for c, place in tile.items():
             builder.store(v.load(place), sums[c])
-    with cgutils.for_range(builder, depth, intp=_index) as loop:
-        row = [v.load(v.at(b, loop.index, b_step, j * VECTOR_BYTES)) for j in range(vectors)]
-        for i in range(ROWS):
-            a_ik = v.everywhere(v.at(starts[i], loop.index, a_step))
-            for j in range(vectors):
-                place = sums[i, j]
-                builder.store(call(builder, v.type, v.fmuladd, a_ik, row[j], builder.load(place)), place)
+    whole = builder.and_(depth, _index(-UNROLL))
+    for begin, end, count in ((_index(0), whole, UNROLL), (whole, depth, 1)):
+        with cgutils.for_range_slice(builder, begin, end, _index(count), intp=_index) as (start, _):
+            for n in range(count):
+                k = builder.add(start, _index(n))
+                row = [v.load(v.at(b, k, b_step, j * VECTOR_BYTES)) for j in range(vectors)]
+                for i in range(ROWS):
+                    a_ik = v.everywhere(v.at(starts[i], k, item))
+                    for j in range(vectors):
+                        sum_ij = builder.load(sums[i, j])
+                        builder.store(call(builder, v.type, v.fmuladd, a_ik, row[j], sum_ij), sums[i, j])
     for c, place in tile.items():
         v.store(builder.load(sums[c]), place)
 
