@@ -38,7 +38,7 @@ def blocked(a, b, out, size=64):
 # change, predicted result, measured result
 PRODUCT = (
     ("three loops", "2: an addition takes 4 cycles", "2.3"),
-    ("blocks that fit in the cache", "15: eight numbers per instruction", "3.6"),
+    ("blocks that fit in the cache", "15: eight numbers at a time", "3.6"),
     ("tiles that stay in registers", "105 of 117: b is copied first", "106"),
     ("two threads share the columns", "211", "205; BLAS 176"),
 )
