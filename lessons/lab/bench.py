@@ -41,7 +41,7 @@ PRODUCTS = {
     **{f"cube {n}": (n, n, n, "NN") for n in (256, 1024, 2048)},
 }
 GROWTH = tuple(Setting((H,), 20, "relu", B) for H in (128, 512, 2048) for B in (16, 128, 1024))
-TURN, PAUSE = 0.3, 0.05  # seconds
+TURN, PAUSE = 0.3, 0.15  # seconds; idle threads of OpenBLAS occupy their cores for 0.11
 TOLERANCE = 1e-4  # largest relative difference of float32 losses
 POOLS = ("NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
