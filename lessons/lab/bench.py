@@ -238,10 +238,8 @@ def lines_of(results):
             cells.append(
                 [name, times[0], f"[{times[1]}, {times[2]}]", number(row["peak_mb"][-1] or np.nan), agree]
             )
-        yield from (
-            "",
-            *table((title, "ms", "quartiles", "peak MB", f"first {contenders.CURVE} losses"), cells),
-        )
+        columns = title, "ms", "quartiles", "peak MB", f"first {contenders.CURVE} losses"
+        yield from ("", *table(columns, cells))
 
 
 def _ratio(three):

@@ -16,7 +16,7 @@ from . import elementary as el
 from . import memory, threads
 from .compiled import compiled
 from .door import REAL
-from .parallel import LINE, in_parallel, part_of
+from .parallel import in_parallel, part_of
 from .vectors import BLOCK, ROWS, VECTOR_BYTES, VECTORS, pointer, prefetch, tile_product, transpose_block
 
 DEPTH = 1024 if VECTOR_BYTES == 64 else 400  # terms of a sum over one packed panel: 200 KB, or 40 KB at most
@@ -155,9 +155,9 @@ def plan(available, dtype, products):
     memory: a panel of b, the copied rows of a, and a tile for each, in whole cache lines.
     """
     parts = available if max(M * K * N for M, K, N in products) > SMALL else 1
-    line = VECTOR_BYTES // dtype.itemsize
-    rows = max(min(M, HEIGHT) * (min(K, DEPTH) + line) for M, K, _ in products)
-    return parts, (parts, -(-((DEPTH + ROWS) * VECTORS * line + rows) // LINE) * LINE)
+    lanes, line = VECTOR_BYTES // dtype.itemsize, memory.LINE // dtype.itemsize
+    rows = max(min(M, HEIGHT) * (min(K, DEPTH) + lanes) for M, K, _ in products)
+    return parts, (parts, -(-((DEPTH + ROWS) * VECTORS * lanes + rows) // line) * line)
 
 
 def run(kernel, kinds, products, *arrays, code):
