@@ -18,6 +18,7 @@ import llvmlite
 import numba
 import numpy as np
 from numba.core.caching import CompileResultCacheImpl
+from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
 
@@ -72,7 +73,7 @@ class Cache(CompileResultCacheImpl):
         _tidy()
         numba.get_num_threads()  # loads the threading layer, whose functions `in_parallel` calls by name
         try:
-            target_context.refresh()
+            rtsys.initialize(target_context)  # all that a loaded kernel needs; compiling loads the rest
             content = self._path(signature, target_context.codegen()).read_bytes()
             if hashlib.sha256(content[32:]).digest() == content[:32]:
                 return self.rebuild(target_context, pickle.loads(content[32:]))
