@@ -151,6 +151,8 @@ def test_arrays_that_change_after_the_first_step(backend):
         adam.step(params, grads)
     params["W"].flags.writeable = True
     adam.step(params, grads)
+    with pytest.raises(TypeError, match="must be a NumPy array"):
+        adam.step({"W": params["W"].tolist()}, grads)
     try:
         params["W"].resize((40, 50), refcheck=False)
     except ValueError:

@@ -20,21 +20,23 @@ def fits(axes, *arrays):
     `axes` has one word per array and one letter per axis, as in "BI IO O" for a dense layer's x, W and b.
     The same letter means the same size; a leading * allows an axis of samples, the same for all.
     """
+    kinds = []
     for array in arrays:
         if type(array) is not np.ndarray:
             return False
-    return _agree(axes, *[(array.dtype, array.shape) for array in arrays])
+        kinds += array.dtype, array.shape
+    return _agree(axes, *kinds)
 
 
 @lru_cache(maxsize=4096)
 def _agree(axes, *kinds):
-    """The part of `fits` that depends on types and shapes alone: a training step repeats it."""
-    dtype = kinds[0][0]
+    """The part of `fits` that depends on `kinds`, type and shape in turn: a training step repeats it."""
+    dtypes, shapes = kinds[::2], kinds[1::2]
     # without its compiler numba runs kernels as Python code, which cannot call the vector instructions
-    if config.DISABLE_JIT or dtype not in REAL or any(kind != dtype for kind, _ in kinds):
+    if config.DISABLE_JIT or dtypes[0] not in REAL or len({*dtypes}) > 1:
         return False
     sizes = {}
-    for word, (_, shape) in zip(axes.split(), kinds, strict=True):
+    for word, shape in zip(axes.split(), shapes, strict=True):
         letters = word.lstrip("*")
         samples, shape = shape[: -len(letters)], shape[-len(letters) :]
         if len(shape) != len(letters) or len(samples) > (word != letters):

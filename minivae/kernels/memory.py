@@ -7,7 +7,6 @@ overwritten.
 """
 
 import math
-from collections import OrderedDict
 from sys import getrefcount
 
 import numpy as np
@@ -15,32 +14,30 @@ from numpy import ndarray
 
 from . import threads
 
-KEEP = 64 * 2**20  # bytes that are kept at most; the shapes not used for longest go first
+KEEP = 64 * 2**20  # bytes that are kept at most; the oldest shapes go first
 SMALL = 32 * 2**10  # bytes; a new array of fewer costs less than the search for an old one
 LINE = 64  # bytes of a cache line
-_kept = OrderedDict()  # (shape, dtype) -> its blocks of bytes, each with the offset of its first line
-_scratch = np.empty(0, np.uint8)
+_kept = {}  # (shape, dtype) -> its blocks of bytes, each with the offset of its first line
+_scratch, _first = np.empty(0, np.uint8), 0  # and the offset of its first line
 _probe = [np.empty(0)]
 IDLE = getrefcount(_probe[0])  # of a block to which only its list refers
 
 
 def empty(shape, dtype):
     """An array of this shape and type with arbitrary content; a large one begins at a cache line."""
-    size = math.prod(shape) * dtype.itemsize
-    if size < SMALL:
-        return np.empty(shape, dtype)
     key = shape, dtype
     with threads.lock:
-        entries = _kept.setdefault(key, [])
-        _kept.move_to_end(key)
-        for entry in entries:
+        for entry in _kept.get(key, ()):
             if getrefcount(entry[0]) == IDLE:
                 return ndarray(shape, dtype, *entry)
+        size = math.prod(shape) * dtype.itemsize
+        if size < SMALL:
+            return np.empty(shape, dtype)
         block = np.empty(size + LINE, np.uint8)
         entry = block, -block.ctypes.data % LINE
-        entries.append(entry)
+        _kept.setdefault(key, []).append(entry)
         while kept_bytes() > KEEP:  # a block that is still in use lives as long as its arrays
-            _kept.popitem(last=False)
+            del _kept[next(iter(_kept))]
         return ndarray(shape, dtype, *entry)
 
 
@@ -51,8 +48,9 @@ def kept_bytes():
 
 def scratch(shape, dtype):
     """Memory for every kernel while it runs, from a cache line on; it holds nothing afterwards."""
-    global _scratch
+    global _scratch, _first
     size = math.prod(shape) * dtype.itemsize
     if size + LINE > _scratch.nbytes:
         _scratch = np.empty(size + LINE, np.uint8)
-    return ndarray(shape, dtype, _scratch, -_scratch.ctypes.data % LINE)
+        _first = -_scratch.ctypes.data % LINE
+    return ndarray(shape, dtype, _scratch, _first)

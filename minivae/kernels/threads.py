@@ -61,9 +61,9 @@ def worth(numbers):
 
 
 def launch(kernel, count, *args):
-    """Run a kernel, whose first argument is the number of threads that share it."""
+    """Run a kernel, whose first argument is the number of threads that share it -> what it returns."""
     with lock:
-        kernel(count, *args)
+        return kernel(count, *args)
 
 
 # The OpenMP runtime does not survive a fork: a child that launches is killed. So a child works serially.

@@ -135,7 +135,7 @@ def product(parts, a, b, out, bias, scratch, code):
 
 
 @cache
-def prepare(kernel, dtype, kinds):
+def compile_for(kernel, kinds, dtype):
     """Compile a kernel of products for one type, and for these kinds of arrays."""
     number = from_dtype(dtype)
     array = {
@@ -150,10 +150,11 @@ def prepare(kernel, dtype, kinds):
 
 
 @lru_cache(maxsize=4096)
-def plan(available, dtype, products):
-    """How many threads share these products, each given by its M, K and N, and the shape of their scratch
-    memory: a panel of b, the copied rows of a, and a tile for each, in whole cache lines.
+def plan(kernel, kinds, dtype, products, available):
+    """Compile the kernel if need be -> how many threads share its products, each given by M, K and N, and the
+    shape of their scratch memory: a panel of b, copied rows of a, a tile for each, in whole cache lines.
     """
+    compile_for(kernel, kinds + "C", dtype)
     parts = available if max(M * K * N for M, K, N in products) > SMALL else 1
     lanes, line = VECTOR_BYTES // dtype.itemsize, memory.LINE // dtype.itemsize
     rows = max(min(M, HEIGHT) * (min(K, DEPTH) + lanes) for M, K, _ in products)
@@ -161,10 +162,9 @@ def plan(available, dtype, products):
 
 
 def run(kernel, kinds, products, *arrays, code):
-    """Run a kernel that makes these products; `kinds` has a letter for each of its arrays, see `prepare`."""
+    """Run a kernel that makes these products; `kinds` has a letter for each array, see `compile_for`."""
     dtype = arrays[0].dtype
-    parts, shape = plan(threads.get_threads(), dtype, products)
-    prepare(kernel, dtype, kinds + "C")
+    parts, shape = plan(kernel, kinds, dtype, products, threads.get_threads())
     with threads.lock:  # the scratch memory belongs to one kernel at a time
         threads.launch(kernel, parts, *arrays, memory.scratch(shape, dtype), code)
 

@@ -71,10 +71,9 @@ class Table:
             addresses = self.addresses.copy()
             with threads.lock:  # a fork must not happen while it is compiled
                 addresses[:, 1] = [_address(grad) for grad in grads]
-            if not tied and _apart(addresses, self.nbytes):
-                code, settings = RECURRENCES.index(recurrence), np.array(settings, float)
-                count = threads.worth(self.total)
-                threads.launch(_run, count, addresses, self.nbytes, self.like, code, settings)
+            code, given = RECURRENCES.index(recurrence), np.array(settings, float)
+            count = threads.worth(self.total)
+            if not tied and threads.launch(_run, count, addresses, self.nbytes, self.like, code, given):
                 return
         for row in rows:
             recurrence(*row, *settings)
@@ -86,17 +85,19 @@ def _address(array):
     return array.ctypes.data
 
 
-def _apart(addresses, nbytes):
-    """Whether no two arrays share memory."""
-    starts = addresses.ravel()
-    order = starts.argsort()
-    ends = (addresses + nbytes[:, None]).ravel()
-    return bool((ends[order[:-1]] <= starts[order[1:]]).all())
-
-
 @compiled
 def _run(parts, addresses, nbytes, like, code, settings):
+    """Update all rows and return True; or, if two arrays share memory, change nothing and return False."""
+    for row in range(len(addresses)):
+        for start in addresses[row]:
+            met = 0  # arrays from this row on that share memory with this one, itself included
+            for other in range(row, len(addresses)):
+                for place in addresses[other]:
+                    met += place < start + nbytes[row] and start < place + nbytes[other]
+            if met > 1:
+                return False
     in_parallel(_share, parts, (addresses, nbytes, like, code, settings))
+    return True
 
 
 @compiled
