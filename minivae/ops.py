@@ -163,8 +163,9 @@ def gaussian_log_prob(z, mu, logvar):
 def gaussian_score(z, mu, logvar):
     """Score of q = N(mu, exp(logvar)) at z (B, L) or (S, B, L) -> dmu, dlogvar, both like z."""
     shapes(mu=(mu, "BL"), logvar=(logvar, "BL"), z=(z, "*BL"))
-    dmu = (z - mu) * np.exp(-logvar)
-    dlogvar = 0.5 * ((z - mu) * dmu - 1)
+    away = z - mu  # like z
+    dmu = away * np.exp(-logvar)
+    dlogvar = 0.5 * (away * dmu - 1)
     return dmu, dlogvar
 
 

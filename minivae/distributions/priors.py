@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from .. import arguments
+from ..ops import LOG_2PI
 
 
 def absolute(x):
@@ -45,13 +46,13 @@ class StandardNormal(Prior):
         return rng.standard_normal((n, latent_dim))  # (n, L)
 
     def log_prob(self, z, params=None):
-        """z (B, L) or (S, B, L) -> (B,) or (S, B), nats."""
-        zero = np.zeros(z.shape[-2:], z.dtype)
-        return self.ops.gaussian_log_prob(z, zero, zero)
+        """-1/2 sum(log 2 pi + z^2): z (B, L) or (S, B, L) -> (B,) or (S, B), nats."""
+        arguments.shapes(z=(z, "*BL"))
+        return -0.5 * (LOG_2PI + z * z).sum(axis=-1)
 
     def log_prob_backward(self, dlog_prob, z, params=None):
         """d log p / dz = -z: dlog_prob (B,) or (S, B) -> dz like z; it has no parameters."""
-        return dlog_prob[..., None] * -z, {}
+        return -dlog_prob[..., None] * z, {}
 
 
 class LaplacePrior(Prior):
@@ -115,7 +116,7 @@ class MixturePrior(Prior):
         """log pi_k N_k(z) -> (..., K)."""
         weight, mean, logvar = (params[f"prior.{name}"] for name in ("weight", "mean", "logvar"))
         squared = (z[..., None, :] - mean) ** 2 * np.exp(-logvar)  # (..., K, L)
-        return weight - _log_sum(weight) - 0.5 * (math.log(2 * math.pi) + logvar + squared).sum(axis=-1)
+        return weight - _log_sum(weight) - 0.5 * (LOG_2PI + logvar + squared).sum(axis=-1)
 
 
 def _log_sum(a):
