@@ -6,14 +6,12 @@ import runpy
 import sys
 import textwrap
 import time
-from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from itertools import zip_longest
 from pathlib import Path
 
-from . import runner, work
-from .exercises import ORDER, load, one, refilled, solution, stub
-from .exercises import hints as all_hints
+from . import exercises, runner, work
+from .exercises import ORDER
 from .story import columns, wrapped
 
 COMMAND = "python -m lessons"
@@ -87,21 +85,23 @@ class _Refused(Exception):
 
 def overview(options):
     """Every lesson with its exercises, how far each is, and the next command."""
-    exercises = load()
-    paths = {n: work.file_of(options.folder, n, exercise) for n, exercise in exercises.items()}
-    started = [n for n in exercises if paths[n].exists()]
+    from concurrent.futures import ThreadPoolExecutor  # which takes longer to load than the rest
+
+    loaded = exercises.load()
+    paths = {n: work.file_of(options.folder, n) for n in loaded}
+    started = [n for n in loaded if paths[n].exists()]
     with ThreadPoolExecutor(2) as pool:
         checked = pool.map(lambda n: runner.check(n, paths[n], AT_A_GLANCE), started)
         outcomes = dict(zip(started, checked, strict=True))
-    print(f"{sum(outcome.ok for outcome in outcomes.values())} of {len(exercises)} exercises done")
+    print(f"{sum(outcome.ok for outcome in outcomes.values())} of {len(loaded)} exercises done")
     lesson = None
-    for number, exercise in exercises.items():
+    for number, exercise in loaded.items():
         if exercise.lesson != lesson:
             lesson = exercise.lesson
             title = textwrap.shorten(work.title(lesson), 42, placeholder=" ...")
             print(f"\nlesson {lesson:<2}  {title:<42} {COMMAND} run {lesson}")
         print(f"{number:>8}  {_state(outcomes.get(number)):<10} {exercise.title}")
-    number = next((n for n in exercises if n not in outcomes or not outcomes[n].ok), None)
+    number = next((n for n in loaded if n not in outcomes or not outcomes[n].ok), None)
     if number is None:
         print("\nall are done")
     elif number in outcomes:
@@ -113,12 +113,12 @@ def overview(options):
 
 def start(options):
     """Write the stub, unless a file is there."""
-    number, exercise = _exercise(options)
-    path = work.file_of(options.folder, number, exercise)
+    number, path = _numbered(options)
+    exercise = exercises.one(number)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with open(path, "x", encoding="utf-8") as file:
-            file.write(stub(number, exercise))
+            file.write(exercises.stub(number, exercise))
     except FileExistsError:
         _say(f"{work.relative(path)} exists and stays as it is; `{COMMAND} reset {number}` starts afresh")
         print(f"next: {COMMAND} check {number}")
@@ -131,39 +131,40 @@ def start(options):
 
 
 def check(options):
-    """Run the checks, up to the first that fails."""
-    number, exercise, path = _started(options)
-    print(f"exercise {number}: {exercise.title}\n{work.relative(path)}")
+    """Run the checks, up to the first that fails; loading the exercise is left to the child process."""
+    number, path = _started(options)
+    print(f"exercise {number}: {exercises.title(number)}\n{work.relative(path)}")
     return _report(number, runner.check(number, path), options.trace)
 
 
 def hint(options):
     """The next hint; before the exercise is started none is used up."""
-    number, exercise = _exercise(options)
-    given, hints = work.hints(options.folder), all_hints(exercise)
+    number, path = _numbered(options)
+    given, hints = work.hints(options.folder), exercises.hints(exercises.one(number))
     at = min(given.get(str(number), 0), len(hints) - 1) if options.which is None else options.which - 1
     if not 0 <= at < len(hints):
         raise _Refused(f"there is no hint {options.which}: they are numbered 1 to {len(hints)}")
-    print(f"hint {at + 1} of {len(hints)}\n{refilled(hints[at], columns())}")
+    print(f"hint {at + 1} of {len(hints)}\n{exercises.refilled(hints[at], columns())}")
     if at + 1 == len(hints):
         _say(f"that was the last; `{COMMAND} solution {number} --anyway` shows the solution")
     if at:
         print(f"`{COMMAND} hint {number} 1` shows the first again")
-    if work.file_of(options.folder, number, exercise).exists():
+    if path.exists():
         work.remember(options.folder, given | {str(number): max(at + 1, given.get(str(number), 0))})
     return 0
 
 
 def show(options):
     """Your code beside the right lines."""
-    number, exercise = _exercise(options)
-    path = work.file_of(options.folder, number, exercise)
-    if not options.anyway and not runner.check(number, _started(options)[2]).ok:
+    number, path = _numbered(options)
+    if not options.anyway and not runner.check(*_started(options)).ok:
         raise _Refused(f"exercise {number} does not pass yet; --anyway shows the solution")
     mine = work.functions(path)
-    for part in exercise.parts:
-        _side_by_side(("yours", mine.get(part.name, "(not there)")), ("one solution", solution(part)))
-    names = [f"{part.function.__module__}.{part.name}" for part in exercise.parts]
+    parts = exercises.one(number).parts
+    for part in parts:
+        right = exercises.solution(part)
+        _side_by_side(("yours", mine.get(part.name, "(not there)")), ("one solution", right))
+    names = [f"{part.function.__module__}.{part.name}" for part in parts]
     if all(name.startswith("minivae") for name in names):
         _say(f"\nthe library's own, with its derivation: {', '.join(names)}")
     return 0
@@ -171,7 +172,8 @@ def show(options):
 
 def reset(options):
     """A fresh stub; the file that was there is kept as a numbered backup."""
-    number, _, path = _started(options)
+    number, path = _started(options)
+    exercises.one(number)  # if it cannot be loaded, nothing is touched
     kept = next(p for i in range(1, 10**6) if not (p := path.with_name(f"{path.name}.{i}")).exists())
     path.rename(kept)
     work.remember(options.folder, {n: k for n, k in work.hints(options.folder).items() if n != str(number)})
@@ -181,14 +183,14 @@ def reset(options):
 
 def watch(options, wait=0.5):
     """Check again whenever the file is saved, until Ctrl-C."""
-    number, exercise, path = _started(options)
+    number, path = _started(options)
     print(f"watching {work.relative(path)}: save it to check it, Ctrl-C ends")
     seen = None
     while True:
         now = work.saved(path)
         if now is not None and now != seen:
             seen = now
-            print(f"\n{time.strftime('%H:%M:%S')}  exercise {number}: {exercise.title}")
+            print(f"\n{time.strftime('%H:%M:%S')}  exercise {number}: {exercises.title(number)}")
             _report(number, runner.check(number, path), options.trace)
             sys.stdout.flush()
         time.sleep(wait)
@@ -203,7 +205,7 @@ def run(options):
         )
     runpy.run_path(str(scripts[options.number]), run_name="__main__")
     print("\nto do it yourself:")
-    for number, exercise in load().items():
+    for number, exercise in exercises.load().items():
         if exercise.lesson == options.number:
             print(f"  {COMMAND} start {number:<4} {exercise.title}")
     return 0
@@ -229,19 +231,19 @@ def _module(options):
         raise _Refused(str(error)) from error
 
 
-def _exercise(options):
+def _numbered(options):
+    """Number and file of an exercise."""
     if not 0 < options.number <= len(ORDER):
         raise _Refused(f"there is no exercise {options.number}: they are numbered 1 to {len(ORDER)}")
-    return options.number, one(options.number)
+    return options.number, work.file_of(options.folder, options.number)
 
 
 def _started(options):
-    """Number, exercise and file of an exercise that is started."""
-    number, exercise = _exercise(options)
-    path = work.file_of(options.folder, number, exercise)
+    """The same for one that is started."""
+    number, path = _numbered(options)
     if not path.exists():
         raise _Refused(f"exercise {number} is not started: {COMMAND} start {number}")
-    return number, exercise, path
+    return number, path
 
 
 # ------------------------------------------------------------------------------ printing

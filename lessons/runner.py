@@ -1,13 +1,9 @@
-"""Check a learner's file in a child process with a time limit.
+"""Check a learner's file in a child process with a time limit: the parent's side.
 
-The child, python -m lessons.runner NUMBER FILE SECONDS, writes one JSON object a line to standard output:
-{"check": title} as each check begins, {"ok": title} as it passes, and at last {"passed": true} or
-{"sentence", "details", "line", "trace"}. What the learner's code prints is kept apart.
+It imports only the standard library: loading NumPy here too would take half as long again.
 """
 
 import contextlib
-import faulthandler
-import io
 import json
 import os
 import re
@@ -15,21 +11,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-import traceback
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import exercises, judge
-from .calls import Failed, Its, signature
-from .work import left_below, load
-
 SECONDS = 20  # a check that takes longer is stopped
-MEMORY = 1 << 30  # bytes that it may take, so that an array much too large harms nothing else
-SHOWN, WIDE = 10, 300  # lines of the learner's own printing, and characters of each
 MARK = "MINIVAE_LESSONS_CHECK"  # in the environment of a child and of what it starts
-
-# ------------------------------------------------------------------------------ the parent's side
 
 
 @dataclass
@@ -65,7 +51,7 @@ class Outcome:
 
 def check(number, path, seconds=SECONDS):
     """Check the learner's file for the exercise of this number, in a child process -> Outcome."""
-    command = [sys.executable, "-m", "lessons.runner", str(number), str(path), str(seconds)]
+    command = [sys.executable, "-m", "lessons.child", str(number), str(path), str(seconds)]
     root, mark = Path(__file__).resolve().parents[1], os.urandom(8).hex()
     environment = os.environ | {MARK: mark}
     # files, not pipes: what the learner's file has started may hold on to them
@@ -122,104 +108,3 @@ def _outcome(told, errors, code, path, seconds):
         words = f"the process that ran the file ended by itself, with code {code}: does it call exit?"
     outcome.sentence = words
     return outcome
-
-
-# ------------------------------------------------------------------------------ the child's side
-
-
-class Printed(io.RawIOBase):
-    """Takes the place of standard output: tells the first different lines and where the first came from."""
-
-    def __init__(self, path, tell):
-        self.path, self.tell_all, self.lines, self.rest, self.line = path, tell, [], "", None
-
-    def writable(self):
-        """It is."""
-        return True
-
-    def write(self, data):
-        """Tell every line once, up to a number; a check calls the functions many times."""
-        if len(self.lines) > SHOWN:
-            return len(data)
-        if self.line is None:
-            frame = sys._getframe(1)
-            while frame and frame.f_code.co_filename != self.path:
-                frame = frame.f_back
-            self.line = frame.f_lineno if frame else None
-        *lines, self.rest = (self.rest[-1000:] + bytes(data).decode(errors="replace")).split("\n")
-        for line in lines:
-            text = "".join(c if c.isprintable() else " " for c in line)
-            text = f"{text[:WIDE]}..." if len(text) > WIDE else text
-            if len(self.lines) <= SHOWN and text.strip() and text not in self.lines:
-                self.lines.append(text if len(self.lines) < SHOWN else "...")
-                self.tell_all(printed=self.lines, at_line=self.line)
-        return len(data)
-
-
-def main(number, path, seconds):
-    """Check the file and tell."""
-    tell, errors = _own_files()
-    faulthandler.enable(errors)
-    faulthandler.dump_traceback_later(float(seconds), exit=True, file=errors)
-    _limit_memory()
-    printed = Printed(path, tell)
-    shown = io.TextIOWrapper(printed, "utf-8", "replace", write_through=True)
-    with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(shown), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        outcome = judged(exercises.one(int(number)), path, tell)
-    printed.write(b"\n")  # what has no end of line yet
-    tell(**outcome)
-    os._exit(0)  # threads or exit handlers of the learner's file do not keep it alive
-
-
-def judged(exercise, path, tell):
-    """The outcome of all checks, as a dict."""
-    try:
-        tell(check="the file")
-        functions = load(path, exercise)
-        signature(exercise.parts, functions)
-        its = Its(functions, lambda: load(path, exercise), lambda seconds: tell(slow=seconds))
-        for title, check_one in judge.checks(exercise).items():
-            tell(check=title)
-            check_one(its)
-            tell(ok=title)
-    except Failed as failed:
-        left_below(failed, path)
-        cause = failed.__cause__
-        trace = traceback.format_exception(cause) if cause and failed.cause != "hole" else []
-        return {"sentence": failed.sentence, "details": failed.details, "line": failed.line, "trace": trace}
-    except Exception as error:  # what a learner's function returns may be stranger than a check foresees
-        sentence = f"the check itself stopped with {type(error).__name__}: your answer or the check is wrong"
-        return {"sentence": sentence, "trace": traceback.format_exc().splitlines(True)}
-    return {"passed": True}
-
-
-def _own_files():
-    """tell, which writes a line of JSON to what was standard output, and what was standard error.
-
-    What the learner's file or its children write to either later is thrown away.
-    """
-    out, errors = (os.fdopen(os.dup(file.fileno()), "w") for file in (sys.stdout, sys.stderr))
-    quiet = os.open(os.devnull, os.O_RDWR)
-    for number in range(3):
-        os.dup2(quiet, number)
-
-    def tell(**what):
-        out.write(json.dumps(what) + "\n")
-        out.flush()
-
-    return tell, errors
-
-
-def _limit_memory():
-    try:
-        import resource
-
-        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
-    except (ImportError, ValueError, OSError):
-        pass  # not on this system: then the system itself must cope
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lessons import cli, exercises, judge, runner, story, work
+from lessons import child, cli, exercises, judge, runner, story, work
 
 NUMBER = exercises.ORDER.index("gaussian_kl") + 1
 FILE = f"{NUMBER:02}_gaussian_kl.py"
@@ -153,6 +153,7 @@ def test_the_command_runs_from_any_folder_on_any_terminal(tmp_path):
     assert "there is no exercise 99" in done.stderr
     path = write(tmp_path, before_return('    print("\\u03bc", mu.shape)'))
     code = f"from lessons import cli; cli.main(['check', '{NUMBER}'], folder={str(path.parent)!r})"
+    code += "; import sys; assert 'numpy' not in sys.modules"  # which the child loads, and takes long
     env = {"PYTHONIOENCODING": "ascii", "PATH": ""}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=False)
     assert "? (7, 6)" in done.stdout
@@ -246,12 +247,12 @@ def test_what_the_file_prints_is_shown_apart_and_once(tmp_path, capsys):
     told = capsys.readouterr().out
     assert "your file prints from line 5 on:" in told
     assert told.count("  | mu has 2") == 1
-    assert told.count("  | ") == runner.SHOWN + 1
+    assert told.count("  | ") == child.SHOWN + 1
     assert "  | ..." in told
     prints = "    import sys; sys.stdout.buffer.write(b'x' * 999 + b'\\n')\n    print('\\x1b[1m')\n"
     path = write(tmp_path, before_return(prints + "    while True: pass"))
     outcome = runner.check(NUMBER, path, seconds=5)  # also of a loop that never ends
-    assert outcome.printed == ["x" * runner.WIDE + "...", " [1m"]
+    assert outcome.printed == ["x" * child.WIDE + "...", " [1m"]
 
 
 def test_nothing_is_left_behind(tmp_path):

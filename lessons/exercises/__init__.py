@@ -7,9 +7,9 @@ import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 
 from ..story import filled
-from ..walks import shown
 
 ORDER = (
     "gaussian_log_prob",
@@ -149,6 +149,12 @@ def one(number):
     return import_module(f".{ORDER[number - 1]}", __name__).EXERCISE
 
 
+def title(number):
+    """What you do in the exercise of this number, without loading it: the first line of its module."""
+    path = Path(__file__).with_name(f"{ORDER[number - 1]}.py")
+    return ast.get_docstring(ast.parse(path.read_text("utf-8"))).partition("\n")[0]
+
+
 # ------------------------------------------------------------------------------ stub and solution
 
 
@@ -200,6 +206,13 @@ def solution(part):
     elif not part.writes:
         body += f"\nreturn {', '.join(part.names)}"
     return f"{head}\n{textwrap.indent(body, '    ')}"
+
+
+def shown(walk):
+    """A walk as a learner would write it."""
+    from .. import walks  # it loads NumPy, which `title` does not need
+
+    return walks.shown(walk)
 
 
 def hints(exercise):
