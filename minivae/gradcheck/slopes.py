@@ -98,8 +98,11 @@ def choose_slope(f, x, rng, method="auto", scale=1e-3):
                 return central_slope, "overflows in complex numbers: central differences are used"
             for k in range(3 * (method == "auto")):  # beside x too: a corner spoils the differences there
                 y, v = x + scale * size * rng.standard_normal(x.shape) * (k > 0), rng.standard_normal(x.shape)
-                exact = complex_slope(f, y, v)[0]
-                tries = [central_slope(f, y, v, start)[:2] for start in (0.1, 1e-2, 1e-5)]
+                exact, tries = complex_slope(f, y, v)[0], []
+                for start in (0.1, 1e-2, 1e-5):  # smaller steps only where larger ones are not precise
+                    tries.append(central_slope(f, y, v, start)[:2])
+                    if tries[-1][1] <= 1e-8 * abs(tries[-1][0]):
+                        break
                 measured, error = min(tries, key=lambda t: t[1] if np.isfinite(t[1]) else np.inf)
                 if abs(exact - measured) <= 20 * error + 1e-6 * max(abs(exact), abs(measured)):
                     break
