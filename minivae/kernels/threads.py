@@ -12,7 +12,7 @@ from numba import config
 from .. import arguments
 
 SPINS = 4000
-SMALL = 20_000  # numbers in an elementwise kernel; a parallel launch takes as long as 10,000 of them
+SMALL = 10_000  # numbers in an elementwise kernel; a parallel launch takes as long as so many of them
 
 
 def _wait_briefly():
