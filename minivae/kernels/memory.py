@@ -25,14 +25,14 @@ IDLE = getrefcount(_probe[0])  # of a block to which only its list refers
 
 def empty(shape, dtype):
     """An array of this shape and type with arbitrary content; a large one begins at a cache line."""
+    size = math.prod(shape) * dtype.itemsize
+    if size < SMALL:
+        return np.empty(shape, dtype)
     key = shape, dtype
     with threads.lock:
         for entry in _kept.get(key, ()):
             if getrefcount(entry[0]) == IDLE:
                 return ndarray(shape, dtype, *entry)
-        size = math.prod(shape) * dtype.itemsize
-        if size < SMALL:
-            return np.empty(shape, dtype)
         block = np.empty(size + LINE, np.uint8)
         entry = block, -block.ctypes.data % LINE
         _kept.setdefault(key, []).append(entry)

@@ -23,7 +23,7 @@ DEPTH = 1024 if VECTOR_BYTES == 64 else 400  # terms of a sum over one packed pa
 HEIGHT = 1024  # rows of a at a time, so that copies of them stay small
 AHEAD = 12  # rows of b to load early: they may lie a page apart, where the processor does not look ahead
 FEW = 64  # rows for which packing costs more than it brings
-SMALL = 150_000  # multiply-adds of a product for which one thread is enough; an idle thread falls asleep
+SMALL = 150_000  # multiply-adds of a product for which one thread is enough: few, so that others stay awake
 # what is done with a finished tile; other activations are applied by `ops`
 ACTIVATIONS = ("identity", "relu", "tanh")
 RELU, TANH = 1, 2
