@@ -4,9 +4,11 @@ Data flows forward, `data -> encoder -> q(z|x) -> reparameterization -> decoder 
 derivative flows back through the same functions in reverse. Begin with `models/vae.py`, the whole model, and
 `ops.py`, its formulas. Then read the modules in this order; each imports only from those above it.
 
+    memory         arrays for results, from memory that is used again
     arguments      check arguments, and raise errors of one sentence
     ops            every operation of the VAE as a pair, forward and backward, in NumPy
     backends       choose between ops and kernels
+    files          write a file completely or not at all
     optimizers     SGD, RMSProp, Adam
     kernels        the operations that decide the speed, compiled with numba
     distributions  latent families with their priors, likelihoods: sample, kl, log_prob, score
@@ -18,7 +20,6 @@ derivative flows back through the same functions in reverse. Begin with `models/
     data           MNIST, your own images, minibatches
     evaluation     the ELBO on a test set, -log p(x), active latents
     bridges        the linear VAE as pPCA; what the encoder and the family of q lose
-    files          write a file completely or not at all
     plots          matplotlib figures from arrays
     inputs         one-hot labels as conditions, corrupted pixels
     config         every setting of a run

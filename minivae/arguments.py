@@ -11,6 +11,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from . import memory
+
 
 def describe(value):
     """A short description of a value, for the end of an error message."""
@@ -103,7 +105,7 @@ def cast(name, array, dtype, lowest=-math.inf, highest=math.inf):
     given = array
     if array.dtype != dtype:
         with np.errstate(over="ignore"):  # 1e300 becomes inf in float32, and is refused below
-            array = array.astype(dtype)
+            array = memory.converted(array, dtype)
     real = array.real
     smallest, largest = real.min(), real.max()  # both are NaN where any entry is
     if not (math.isfinite(smallest) and math.isfinite(largest)):
@@ -134,13 +136,13 @@ def shapes(**arrays):
     given = []  # a comprehension would cost one more call
     for name, (array, axes) in arrays.items():
         given.append((name, axes, array.shape if isinstance(array, np.ndarray) else None))
-    wrong, sizes = _first_misfit(*given)
+    wrong, sizes = first_misfit(*given)
     if wrong:
         raise _misfit(wrong, *arrays[wrong], sizes)
 
 
 @lru_cache(maxsize=4096)
-def _first_misfit(*arrays):
+def first_misfit(*arrays):
     """The part of `shapes` that depends on shapes alone -> the first name or None, sizes by letter."""
     sizes = {}
     for name, axes, given in arrays:

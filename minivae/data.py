@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import arguments, readers
+from . import arguments, memory, readers
 
 PIXELS = ("dynamic", "static", "threshold", "grey")
 REAL = "--standardize --likelihood gaussian"  # the options of `train` for a table of real numbers
@@ -106,19 +106,19 @@ def binarize(images, rng):
 
 
 def _levels(size, rng):
-    """rng.integers(1, 256, size, np.uint8), the same draws in half the time: random bytes without zeros."""
-    levels = np.empty(0, np.uint8)
+    """rng.integers(1, 256, size, np.uint8), the same draws in a third of the time: bytes without zeros."""
+    levels = b""
     while missing := size - len(levels):
-        more = np.frombuffer(rng.bytes(4 * -(-missing // 4)), np.uint8)  # the generator gives four at a time
-        levels = np.concatenate([levels, more[more > 0][:missing]])
-    return levels
+        more = rng.integers(2**32, size=-(-missing // 4), dtype=np.uint32)  # four levels in each
+        levels += more.astype("<u4", copy=False).tobytes().replace(b"\0", b"")[:missing]
+    return np.frombuffer(levels, np.uint8)
 
 
 def minibatch(images, pixels, rng, dtype=np.float32):
     """Stored images (B, D) -> x (B, D) floats; `pixels` is one of PIXELS."""
     arguments.one_of("pixels", pixels, PIXELS)
     if pixels == "dynamic":
-        return binarize(images, rng).astype(dtype)
+        return memory.converted(binarize(images, rng), dtype)
     images = _stored(images)
     grey = images / np.float32(255) if images.dtype == np.uint8 else images
     if pixels == "threshold":

@@ -7,7 +7,6 @@ threads and none is reordered, so a result has the same bits on one thread or on
     door          which arrays a compiled loop accepts; everything else goes to `ops`
     threads       how many threads share a kernel, and why one kernel runs at a time
     compiled      how a loop is compiled, and where the result is kept
-    memory        arrays for results, from memory that is used again
     vectors       what a plain loop cannot say: vectors that stay in registers
     parallel      how threads share the work of a kernel
     elementary    exp, log1p, tanh, sigmoid as arithmetic that vectorises

@@ -4,9 +4,9 @@ A running sum would keep the loop over exp from vectorising, so a first loop wri
 second one adds them: its upper half to its lower half, again and again, which also rounds less.
 """
 
-from .. import ops
+from .. import memory, ops
 from . import elementary as el
-from . import memory, threads
+from . import threads
 from .compiled import compiled
 from .door import fits, laid_out
 from .parallel import in_parallel, part_of
@@ -16,12 +16,10 @@ def bernoulli_nll(logits, x):
     """nll (B,) or (S, B) from logits; see `ops.bernoulli_nll`."""
     if not fits("BD *BD", x, logits):
         return ops.bernoulli_nll(logits, x)
-    nll, terms = memory.empty(logits.shape[:-1], x.dtype), memory.empty(logits.shape, x.dtype)
-    rows = (-1, x.shape[1])
-    threads.launch(
-        _nll, threads.worth(terms.size), laid_out(logits).reshape(rows), laid_out(x), terms.reshape(rows),
-        nll.reshape(-1),
-    )  # fmt: skip
+    nll, parts = memory.empty(logits.shape[:-1], x.dtype), threads.worth(logits.size)
+    terms = memory.empty((parts, x.shape[1]), x.dtype)
+    logits = laid_out(logits).reshape(-1, x.shape[1])
+    threads.launch(_nll, parts, logits, laid_out(x), terms, nll.reshape(-1))
     return nll
 
 
@@ -34,7 +32,7 @@ def _nll(parts, logits, x, terms, nll):
 def _nll_share(index, parts, logits, x, terms, nll):
     zero, (low, high) = x.dtype.type(0), part_of(nll.size, 1, index, parts)
     for i in range(low, high):
-        given, target, term = logits[i], x[i % x.shape[0]], terms[i]  # row i is sample i // B of datum i % B
+        given, target, term = logits[i], x[i % x.shape[0]], terms[index]  # sample i // B of datum i % B
         for j in range(term.size):
             l = given[j]
             term[j] = ((zero if l < zero else l) - target[j] * l) + el.log1p(el.exp(-abs(l)))

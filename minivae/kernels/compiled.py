@@ -8,7 +8,6 @@ import os
 import pickle
 import shutil
 import sys
-import tempfile
 import time
 from contextlib import suppress
 from functools import cache
@@ -20,6 +19,8 @@ import numpy as np
 from numba.core.caching import CompileResultCacheImpl
 from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
+
+from .. import files
 
 
 def _cache_folder():
@@ -84,13 +85,10 @@ class Cache(CompileResultCacheImpl):
 
     def save_overload(self, signature, result):
         """Keep what was compiled; numba calls it after it has compiled."""
-        try:
-            content = dumps(self.reduce(result))
-            with tempfile.NamedTemporaryFile(dir=FOLDER, delete=False) as file:
-                file.write(hashlib.sha256(content).digest() + content)
-            os.replace(file.name, self._path(signature, result.codegen))
-        except OSError:
-            pass  # the folder is read-only or the disk is full: the next run compiles again
+        content = dumps(self.reduce(result))
+        # where the folder is read-only or the disk is full, the next run compiles again
+        with suppress(ValueError), files.replacing(self._path(signature, result.codegen)) as file:
+            file.write(hashlib.sha256(content).digest() + content)
 
 
 @cache

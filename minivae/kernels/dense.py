@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from .. import ops
-from . import memory
+from .. import memory, ops
 from .compiled import compiled
 from .door import fits, laid_out
 from .parallel import LINE, in_parallel, part_of
@@ -45,16 +44,11 @@ def _backward(parts, dy, y, da, db, da_, x_T, W_T, dx, dW, scratch, code):
 
     `da_` is da once more, in the type of a matrix with any strides, which is what `share` takes.
     """
+    no_bias, identity = db[:0], np.intp(0)  # typed like those of a product: one version of `share`
     in_parallel(_activation, parts, (dy, y, da, db, code))
-    in_parallel(_products, parts, (da_, x_T, W_T, dx, dW, scratch))
-
-
-@compiled
-def _products(index, parts, da, x_T, W_T, dx, dW, scratch):
-    no_bias, identity = scratch[0, :0], np.intp(0)  # typed like those of a product: one version of `share`
-    share(index, parts, x_T, da, dW, scratch, no_bias, identity)
+    in_parallel(share, parts, (x_T, da_, dW, scratch, no_bias, identity))
     if len(dx):
-        share(index, parts, da, W_T, dx, scratch, no_bias, identity)
+        in_parallel(share, parts, (da_, W_T, dx, scratch, no_bias, identity))
 
 
 @compiled

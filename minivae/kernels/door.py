@@ -10,6 +10,8 @@ from functools import lru_cache
 import numpy as np
 from numba import config
 
+from .. import arguments
+
 REAL = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
 
 
@@ -33,18 +35,9 @@ def _agree(axes, *kinds):
     """The part of `fits` that depends on `kinds`, type and shape in turn: a training step repeats it."""
     dtypes, shapes = kinds[::2], kinds[1::2]
     # without its compiler numba runs kernels as Python code, which cannot call the vector instructions
-    if config.DISABLE_JIT or dtypes[0] not in REAL or len({*dtypes}) > 1:
+    if config.DISABLE_JIT or dtypes[0] not in REAL or len({*dtypes}) > 1 or any(0 in s for s in shapes):
         return False
-    sizes = {}
-    for word, shape in zip(axes.split(), shapes, strict=True):
-        letters = word.lstrip("*")
-        samples, shape = shape[: -len(letters)], shape[-len(letters) :]
-        if len(shape) != len(letters) or len(samples) > (word != letters):
-            return False
-        named = [*zip(letters, shape, strict=True), *([("*", samples)] if word != letters else [])]
-        if 0 in (*samples, *shape) or any(sizes.setdefault(name, size) != size for name, size in named):
-            return False
-    return True
+    return arguments.first_misfit(*zip(axes.split(), axes.split(), shapes, strict=True))[0] is None
 
 
 def laid_out(array):

@@ -6,14 +6,15 @@ that the innermost loop walks straight through memory. Rows of a are read where 
 lie apart, as those of x.T do. So a, a.T, b and b.T share one path.
 """
 
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import numpy as np
 from numba import carray, config, from_dtype, types
 
+from .. import memory
 from ..arguments import describe, shapes
 from . import elementary as el
-from . import memory, threads
+from . import threads
 from .compiled import compiled
 from .door import REAL
 from .parallel import in_parallel, part_of
@@ -134,9 +135,11 @@ def product(parts, a, b, out, bias, scratch, code):
     in_parallel(share, parts, (a, b, out, scratch, bias, code))
 
 
-@cache
-def compile_for(kernel, kinds, dtype):
-    """Compile a kernel of products for one type, and for these kinds of arrays."""
+@lru_cache(maxsize=4096)
+def plan(kernel, kinds, dtype, products, available):
+    """Compile the kernel if need be -> how many threads share its products, each given by M, K and N, and the
+    shape of their scratch memory: a panel of b, copied rows of a, a tile for each, in whole cache lines.
+    """
     number = from_dtype(dtype)
     array = {
         "A": types.Array(number, 2, "A", readonly=True, aligned=False),  # of any strides
@@ -145,16 +148,8 @@ def compile_for(kernel, kinds, dtype):
     }
     with threads.lock:
         kernel.disable_compile(False)
-        kernel.compile((types.intp, *[array[kind] for kind in kinds], types.intp))
+        kernel.compile((types.intp, *[array[kind] for kind in kinds], array["C"], types.intp))
         kernel.disable_compile()
-
-
-@lru_cache(maxsize=4096)
-def plan(kernel, kinds, dtype, products, available):
-    """Compile the kernel if need be -> how many threads share its products, each given by M, K and N, and the
-    shape of their scratch memory: a panel of b, copied rows of a, a tile for each, in whole cache lines.
-    """
-    compile_for(kernel, kinds + "C", dtype)
     parts = available if max(M * K * N for M, K, N in products) > SMALL else 1
     lanes, line = VECTOR_BYTES // dtype.itemsize, memory.LINE // dtype.itemsize
     rows = max(min(M, HEIGHT) * (min(K, DEPTH) + lanes) for M, K, _ in products)
@@ -162,11 +157,10 @@ def plan(kernel, kinds, dtype, products, available):
 
 
 def run(kernel, kinds, products, *arrays, code):
-    """Run a kernel that makes these products; `kinds` has a letter for each array, see `compile_for`."""
+    """Run a kernel that makes these products; `kinds` has a letter for each array, see `plan`."""
     dtype = arrays[0].dtype
     parts, shape = plan(kernel, kinds, dtype, products, threads.get_threads())
-    with threads.lock:  # the scratch memory belongs to one kernel at a time
-        threads.launch(kernel, parts, *arrays, memory.scratch(shape, dtype), code)
+    threads.launch(kernel, parts, *arrays, memory.empty(shape, dtype), code)
 
 
 def multiply(a, b, bias=None, activation=0):
