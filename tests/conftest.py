@@ -7,7 +7,15 @@ os.environ |= {"NUMBA_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 import numpy as np
 import pytest
 
-from minivae import backends, data
+from minivae import VAE, Adam, backends, data
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once(request, worker_id):
+    """In a full run, each of the two processes compiles the kernels for one type and loads the other's."""
+    if request.session.testscollected > 1000:
+        model = VAE(3, 1, (2,), dtype="float64" if worker_id == "gw1" else "float32")
+        Adam().step(model.params, model.loss_and_grads(np.zeros((2, 3)), np.zeros((2, 1)))[1])
 
 
 @pytest.fixture(params=["numpy", "numba"])

@@ -1,14 +1,14 @@
 """Threads, forks and memory: what a program around the kernels may do to them."""
 
-from concurrent.futures import ThreadPoolExecutor
+import sys
+import threading
 
 import numpy as np
 import pytest
 from runs import python
 
 import minivae as mv
-from minivae import kernels
-from minivae.kernels import memory
+from minivae import kernels, memory
 
 F4 = np.dtype(np.float32)
 
@@ -193,6 +193,29 @@ def test_every_result_is_its_callers(rng):
     assert len({result.ctypes.data for result, _ in kept}) == len(kept)
 
 
+def test_no_two_threads_get_the_same_memory():
+    """Four threads that the interpreter interrupts as often as it can: each finds what it has written."""
+    found, before = [], sys.getswitchinterval()
+
+    def write_and_read(mine):
+        for _ in range(5_000):
+            arrays = [memory.empty((100, 100), F4) for _ in range(2)]
+            for place, array in enumerate(arrays):
+                array[0, 0] = mine + place
+            found.append([array[0, 0] for array in arrays] == [mine, mine + 1])
+
+    threads = [threading.Thread(target=write_and_read, args=(10 * n,)) for n in range(4)]
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert found == [True] * 20_000
+
+
 def test_idle_memory_is_bounded():
     for n in range(1, 40):
         memory.empty((n, 2**20), F4)
@@ -240,26 +263,18 @@ for m, k, n in ((70, 1025, 61), (13, 1100, 3), (5, 40, 75), (1, 1, 1), (75, 9, 7
             assert (np.abs(got - want) <= bound).all(), (m, k, n)
 print(vectors.VECTOR_BYTES, vectors.ROWS, vectors.VECTOR_BYTES // got.itemsize)
 """
-KINDS = {
-    ("avx512", "f4"): "64 8 16",
-    ("avx512", "f8"): "64 8 8",
-    ("arm", "f4"): "16 8 4",
-    ("arm", "f8"): "16 8 2",
-}
-KINDS |= {("x86", "f4"): "32 4 8"}
 
 
 @pytest.mark.slow
-def test_the_tile_of_every_kind_of_machine(tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "dtype", "sizes"),
+    [("avx512", "f4", "64 8 16"), ("arm", "f8", "16 8 2"), ("x86", "f4", "32 4 8")],
+)
+def test_the_tile_of_every_kind_of_machine(kind, dtype, sizes, tmp_path):
     """The sizes that AVX-512, older x86 and ARM choose give right products, whatever runs them here.
 
     One thread and no optimization, which does not change an address: that compiles in a few seconds.
     """
-
-    def products(kind):
-        folder = str(tmp_path / "-".join(kind))
-        return python(PRODUCTS, *kind, NUMBA_OPT="0", NUMBA_NUM_THREADS="1", NUMBA_CACHE_DIR=folder)
-
-    with ThreadPoolExecutor(2) as pool:
-        for (code, said, errors), sizes in zip(pool.map(products, KINDS), KINDS.values(), strict=True):
-            assert (code, said) == (0, sizes), errors
+    plain = {"NUMBA_OPT": "0", "NUMBA_NUM_THREADS": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
+    code, said, errors = python(PRODUCTS, kind, dtype, **plain)
+    assert (code, said) == (0, sizes), errors
