@@ -1,3 +1,4 @@
+import gc
 import os
 
 # tests run in two processes (pytest-xdist); with two threads each they would wait for each other. Tests about
@@ -8,6 +9,12 @@ import numpy as np
 import pytest
 
 from minivae import VAE, Adam, backends, data
+
+
+def pytest_collection_finish():
+    """The tests and what they import are never garbage: the collector need not look among them, nor often."""
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
 
 
 @pytest.fixture(scope="session", autouse=True)
