@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lessons import story
+from minivae import plots
 
 LESSONS = Path(story.__file__).parent
 RECORDS = Path(__file__).parent / "lesson_numbers"
@@ -22,6 +23,7 @@ ROOTS = ("minivae", "lessons.bugs", "lessons.lab")  # where a lesson's names com
 def test_a_lesson_prints_its_numbers(script, tmp_path, monkeypatch, capsys):
     record = tomllib.loads((RECORDS / f"{script.name[:2]}.toml").read_text())  # name -> [value, tolerance]
     monkeypatch.setattr(story, "FIGURES", tmp_path)
+    monkeypatch.setattr(plots, "to_png", lambda figure, dpi, draw=plots.to_png: draw(figure, 30))  # quick
     monkeypatch.chdir(tmp_path)  # a lesson runs from any folder
     story.told.clear()
     with warnings.catch_warnings():
