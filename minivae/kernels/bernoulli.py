@@ -34,8 +34,10 @@ def _nll_share(index, parts, logits, x, terms, nll):
     for i in range(low, high):
         given, target, term = logits[i], x[i % x.shape[0]], terms[index]  # sample i // B of datum i % B
         for j in range(term.size):
+            term[j] = el.exp(-abs(given[j]))
+        for j in range(term.size):
             l = given[j]
-            term[j] = ((zero if l < zero else l) - target[j] * l) + el.log1p(el.exp(-abs(l)))
+            term[j] = ((zero if l < zero else l) - target[j] * l) + el.log1p(term[j])
         while term.size > 1:
             half = term.size // 2
             lower, upper = term[:half], term[term.size - half :]

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 from numba import config
+from numpy import ndarray
 
 from .. import arguments
 
@@ -22,12 +23,12 @@ def fits(axes, *arrays):
     `axes` has one word per array and one letter per axis, as in "BI IO O" for a dense layer's x, W and b.
     The same letter means the same size; a leading * allows an axis of samples, the same for all.
     """
-    kinds = []
+    kinds = [axes]
     for array in arrays:
-        if type(array) is not np.ndarray:
+        if type(array) is not ndarray:
             return False
         kinds += array.dtype, array.shape
-    return _agree(axes, *kinds)
+    return _agree(*kinds)
 
 
 @lru_cache(maxsize=4096)

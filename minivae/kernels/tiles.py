@@ -6,6 +6,7 @@ that the innermost loop walks straight through memory. Rows of a are read where 
 lie apart, as those of x.T do. So a, a.T, b and b.T share one path.
 """
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -28,6 +29,7 @@ SMALL = 150_000  # multiply-adds of a product for which one thread is enough: fe
 # what is done with a finished tile; other activations are applied by `ops`
 ACTIVATIONS = ("identity", "relu", "tanh")
 RELU, TANH = 1, 2
+_scratch = np.empty(0, np.uint8)  # whoever launches a kernel has it until that ends
 
 
 @compiled
@@ -137,9 +139,10 @@ def product(parts, a, b, out, bias, scratch, code):
 
 @lru_cache(maxsize=4096)
 def plan(kernel, kinds, dtype, products, available):
-    """Compile the kernel if need be -> how many threads share its products, each given by M, K and N, and the
-    shape of their scratch memory: a panel of b, copied rows of a, a tile for each, in whole cache lines.
+    """Compile the kernel if need be -> how many threads share its products, each given by M, K and N, and
+    scratch memory for each thread: a panel of b, copied rows of a, and a tile, in whole cache lines.
     """
+    global _scratch
     number = from_dtype(dtype)
     array = {
         "A": types.Array(number, 2, "A", readonly=True, aligned=False),  # of any strides
@@ -153,14 +156,18 @@ def plan(kernel, kinds, dtype, products, available):
     parts = available if max(M * K * N for M, K, N in products) > SMALL else 1
     lanes, line = VECTOR_BYTES // dtype.itemsize, memory.LINE // dtype.itemsize
     rows = max(min(M, HEIGHT) * (min(K, DEPTH) + lanes) for M, K, _ in products)
-    return parts, (parts, -(-((DEPTH + ROWS) * VECTORS * lanes + rows) // line) * line)
+    shape = parts, -(-((DEPTH + ROWS) * VECTORS * lanes + rows) // line) * line
+    size = math.prod(shape) * dtype.itemsize
+    if size > _scratch.size:
+        _scratch = memory.empty((size,), _scratch.dtype)
+    return parts, _scratch[:size].view(dtype).reshape(shape)
 
 
 def run(kernel, kinds, products, *arrays, code):
     """Run a kernel that makes these products; `kinds` has a letter for each array, see `plan`."""
     dtype = arrays[0].dtype
-    parts, shape = plan(kernel, kinds, dtype, products, threads.get_threads())
-    threads.launch(kernel, parts, *arrays, memory.empty(shape, dtype), code)
+    parts, scratch = plan(kernel, kinds, dtype, products, threads.get_threads())
+    threads.launch(kernel, parts, *arrays, scratch, code)
 
 
 def multiply(a, b, bias=None, activation=0):
