@@ -29,7 +29,7 @@ SMALL = 150_000  # multiply-adds of a product for which one thread is enough: fe
 # what is done with a finished tile; other activations are applied by `ops`
 ACTIVATIONS = ("identity", "relu", "tanh")
 RELU, TANH = 1, 2
-_scratch = np.empty(0, np.uint8)  # whoever launches a kernel has it until that ends
+_scratch = np.empty(0, np.uint8)  # for the kernel that runs: only one runs at a time
 
 
 @compiled
