@@ -42,7 +42,9 @@ def empty(shape, dtype):
 
 
 def converted(array, dtype):
-    """The array's entries in another type, as `array.astype` gives them."""
+    """The array's entries in another type, as `array.astype` gives them; C-contiguous."""
+    if type(array) is not ndarray:
+        return array.astype(dtype)  # an array with a mask keeps it
     result = empty(array.shape, np.dtype(dtype))
     np.copyto(result, array, casting="unsafe")
     return result

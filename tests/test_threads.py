@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -220,6 +221,18 @@ def test_idle_memory_is_bounded():
     for n in range(1, 40):
         memory.empty((n, 2**20), F4)
     assert memory.kept_bytes() <= memory.KEEP
+
+
+def test_products_that_grow_share_their_scratch_memory():
+    """The copied rows of the largest take 4 MB; those of all sizes together took 470."""
+    a, b = np.ones((1024, 1024), F4).T, np.ones((1024, 8), F4)
+    tracemalloc.start()
+    try:
+        for n in range(2, 1024, 2):
+            kernels.matmul(a[:n], b)
+        assert tracemalloc.get_traced_memory()[0] < 2**25
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("update", [mv.Adam, mv.RMSProp, lambda: mv.SGD(momentum=0.9)])

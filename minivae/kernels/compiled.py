@@ -20,7 +20,7 @@ from numba.core.caching import CompileResultCacheImpl
 from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
-from .. import files
+from .. import files, memory
 
 
 def _cache_folder():
@@ -30,7 +30,8 @@ def _cache_folder():
     of all sources and versions: after an edit or an update it is another folder, and nothing stale is found.
     """
     versions = (sys.version, numba.__version__, llvmlite.__version__, np.__version__)
-    sources = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
+    modules = Path(memory.__file__), *sorted(Path(__file__).parent.glob("*.py"))
+    sources = [path.read_bytes() for path in modules]
     digest = hashlib.sha256(b"".join([repr(versions).encode(), *sources])).hexdigest()
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return Path(os.environ.get("NUMBA_CACHE_DIR") or home, "minivae", f"kernels-{digest[:16]}")

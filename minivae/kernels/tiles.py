@@ -7,7 +7,7 @@ lie apart, as those of x.T do. So a, a.T, b and b.T share one path.
 """
 
 import math
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numba import carray, config, from_dtype, types
@@ -137,12 +137,9 @@ def product(parts, a, b, out, bias, scratch, code):
     in_parallel(share, parts, (a, b, out, scratch, bias, code))
 
 
-@lru_cache(maxsize=4096)
-def plan(kernel, kinds, dtype, products, available):
-    """Compile the kernel if need be -> how many threads share its products, each given by M, K and N, and
-    scratch memory for each thread: a panel of b, copied rows of a, and a tile, in whole cache lines.
-    """
-    global _scratch
+@cache
+def compile_for(kernel, kinds, dtype):
+    """Compile the kernel of products for one type, and for these kinds of arrays."""
     number = from_dtype(dtype)
     array = {
         "A": types.Array(number, 2, "A", readonly=True, aligned=False),  # of any strides
@@ -153,18 +150,28 @@ def plan(kernel, kinds, dtype, products, available):
         kernel.disable_compile(False)
         kernel.compile((types.intp, *[array[kind] for kind in kinds], array["C"], types.intp))
         kernel.disable_compile()
+
+
+@lru_cache(maxsize=4096)
+def plan(kernel, kinds, dtype, products, available):
+    """Compile the kernel if need be -> how many threads share its products, each given by M, K and N, and
+    scratch memory for each thread: a panel of b, copied rows of a, and a tile, in whole cache lines.
+    """
+    global _scratch
+    compile_for(kernel, kinds, dtype)
     parts = available if max(M * K * N for M, K, N in products) > SMALL else 1
     lanes, line = VECTOR_BYTES // dtype.itemsize, memory.LINE // dtype.itemsize
     rows = max(min(M, HEIGHT) * (min(K, DEPTH) + lanes) for M, K, _ in products)
     shape = parts, -(-((DEPTH + ROWS) * VECTORS * lanes + rows) // line) * line
     size = math.prod(shape) * dtype.itemsize
-    if size > _scratch.size:
-        _scratch = memory.empty((size,), _scratch.dtype)
-    return parts, _scratch[:size].view(dtype).reshape(shape)
+    with threads.lock:
+        if size > _scratch.size:  # at least doubled, since the plans so far hold the smaller block
+            _scratch = memory.empty((2 * size,), _scratch.dtype)
+        return parts, _scratch[:size].view(dtype).reshape(shape)
 
 
 def run(kernel, kinds, products, *arrays, code):
-    """Run a kernel that makes these products; `kinds` has a letter for each array, see `plan`."""
+    """Run a kernel that makes these products; `kinds` has a letter for each array, see `compile_for`."""
     dtype = arrays[0].dtype
     parts, scratch = plan(kernel, kinds, dtype, products, threads.get_threads())
     threads.launch(kernel, parts, *arrays, scratch, code)

@@ -16,7 +16,7 @@ from numba import carray, config
 from .. import arguments, optimizers
 from . import threads
 from .compiled import compiled
-from .door import REAL
+from .door import REAL, laid_out
 from .parallel import LINE, in_parallel, part_of
 from .vectors import pointer
 
@@ -64,13 +64,16 @@ class Table:
 
     def update(self, recurrence, rows, *settings):
         """Run a recurrence of `optimizers` on all rows; in NumPy if they do not fit or share memory."""
-        if self.fits and all(type(row[1]) is np.ndarray and row[1].flags.carray for row in rows):
+        if self.fits and all(type(row[1]) is np.ndarray for row in rows):
+            grads = [laid_out(row[1]) for row in rows]
+            copied = [row[1] for row, grad in zip(rows, grads, strict=True) if row[1] is not grad]
+            tied = any(np.may_share_memory(grad, pin()) for grad in copied for pin in self.pins)
             addresses = self.addresses.copy()
             with threads.lock:  # a fork must not happen while it is compiled
-                addresses[:, 1] = [_address(row[1]) for row in rows]
+                addresses[:, 1] = [_address(grad) for grad in grads]
             code, given = RECURRENCES.index(recurrence), np.array(settings, float)
             count = threads.worth(self.total)
-            if threads.launch(_run, count, addresses, self.nbytes, self.like, code, given):
+            if not tied and threads.launch(_run, count, addresses, self.nbytes, self.like, code, given):
                 return
         for row in rows:
             recurrence(*row, *settings)
