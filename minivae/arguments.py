@@ -143,7 +143,7 @@ def shapes(**arrays):
 
 @lru_cache(maxsize=4096)
 def first_misfit(*arrays):
-    """The part of `shapes` that depends on shapes alone -> the first name or None, sizes by letter."""
+    """Which of the arrays (name, axes, shape) does not fit -> the first's name or None, sizes by letter."""
     sizes = {}
     for name, axes, given in arrays:
         letters = axes.lstrip("*")

@@ -6,7 +6,6 @@ that the innermost loop walks straight through memory. Rows of a are read where 
 lie apart, as those of x.T do. So a, a.T, b and b.T share one path.
 """
 
-import math
 from functools import cache, lru_cache
 
 import numpy as np
@@ -162,12 +161,12 @@ def plan(kernel, kinds, dtype, products, available):
     parts = available if max(M * K * N for M, K, N in products) > SMALL else 1
     lanes, line = VECTOR_BYTES // dtype.itemsize, memory.LINE // dtype.itemsize
     rows = max(min(M, HEIGHT) * (min(K, DEPTH) + lanes) for M, K, _ in products)
-    shape = parts, -(-((DEPTH + ROWS) * VECTORS * lanes + rows) // line) * line
-    size = math.prod(shape) * dtype.itemsize
+    width = -(-((DEPTH + ROWS) * VECTORS * lanes + rows) // line) * line
+    size = parts * width * dtype.itemsize
     with threads.lock:
         if size > _scratch.size:  # at least doubled, since the plans so far hold the smaller block
             _scratch = memory.empty((2 * size,), _scratch.dtype)
-        return parts, _scratch[:size].view(dtype).reshape(shape)
+        return parts, _scratch[:size].view(dtype).reshape(parts, width)
 
 
 def run(kernel, kinds, products, *arrays, code):
