@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from oracles import agree
 
 from minivae import kernels, ops, optimizers
+from minivae.kernels.parallel import range_of
 
 settings.register_profile("kernels", deadline=None, max_examples=60)  # the first example compiles
 settings.load_profile("kernels")
@@ -182,3 +183,20 @@ def test_long_rows_are_summed_in_double_precision():
     """A million equal terms: in single precision the sum would be off by parts in ten thousand."""
     zero = np.zeros((1, 1_000_000), np.float32)
     agree("bernoulli", kernels.bernoulli_nll(zero, zero), [1e6 * np.log(2)], 5e-7)
+
+
+@given(st.integers(0, 300), st.sampled_from([1, 8, 16]), st.integers(1, 9))
+def test_parts_are_all_of_it_in_whole_units(size, unit, parts):
+    """Each begins where the one before ends, and none is more than a unit larger than another."""
+    count = getattr(range_of, "py_func", range_of)
+    ranges = [count(size, unit, index, parts) for index in range(parts)]
+    assert [low for low, _ in ranges] == [0, *(high for _, high in ranges[:-1])]
+    assert ranges[-1][1] == size
+    assert all(low % unit == 0 or low == size for low, _ in ranges)
+    lengths = [-(-(high - low) // unit) for low, high in ranges]
+    assert max(lengths) - min(lengths) <= 1
+
+
+def test_a_function_inside_a_kernel_has_no_entry_for_python():
+    with pytest.raises(TypeError, match="range_of is for compiled code only"):
+        range_of(1, 1, 0, 1)

@@ -8,9 +8,9 @@ upper half of them to the lower half, again and again, which also rounds less.
 from .. import memory, ops
 from . import elementary as el
 from . import threads
-from .compiled import compiled
+from .compiled import compiled, inner
 from .door import fits, laid_out
-from .parallel import in_parallel, part_of
+from .parallel import in_parallel, range_of
 
 
 def bernoulli_nll(logits, x):
@@ -29,9 +29,9 @@ def _nll(parts, logits, x, terms, nll):
     in_parallel(_nll_share, parts, (logits, x, terms, nll))
 
 
-@compiled
+@inner
 def _nll_share(index, parts, logits, x, terms, nll):
-    zero, (low, high) = x.dtype.type(0), part_of(nll.size, 1, index, parts)
+    zero, (low, high) = x.dtype.type(0), range_of(nll.size, 1, index, parts)
     for i in range(low, high):
         given, target, term = logits[i], x[i % x.shape[0]], terms[index]  # sample i // B of datum i % B
         for j in range(term.size):
@@ -66,9 +66,9 @@ def _nll_backward(parts, dnll, logits, x, dlogits):
     in_parallel(_nll_backward_share, parts, (dnll, logits, x, dlogits))
 
 
-@compiled
+@inner
 def _nll_backward_share(index, parts, dnll, logits, x, dlogits):
-    low, high = part_of(dnll.size, 1, index, parts)
+    low, high = range_of(dnll.size, 1, index, parts)
     for i in range(low, high):
         given, target, d, scale = logits[i], x[i % x.shape[0]], dlogits[i], dnll[i]
         for j in range(d.size):

@@ -3,10 +3,10 @@
 import numpy as np
 
 from .. import memory, ops
-from .compiled import compiled
+from .compiled import compiled, inner
 from .door import fits, laid_out
-from .parallel import LINE, in_parallel, part_of
-from .tiles import ACTIVATIONS, RELU, TANH, multiply, run, share
+from .parallel import LINE, in_parallel, range_of
+from .tiles import ACTIVATIONS, IDENTITY, RELU, multiply, part_of, run, share
 
 
 def dense_forward(x, W, b, activation="identity"):
@@ -40,33 +40,42 @@ def dense_backward(dy, cache, input_gradient=True):
 
 @compiled
 def _backward(parts, dy, y, da, db, da_, x_T, W_T, dx, dW, scratch, code):
-    """da = dy * act'(a), db = its sum over rows, dW = x.T @ da, dx = da @ W.T unless it has no rows.
+    """da = dy * act'(a); then, once all of it is there, dx, dW and db, which do not need each other.
 
     `da_` is da once more, in the type of a matrix with any strides, which is what `share` takes.
     """
-    no_bias, identity = db[:0], np.intp(0)  # typed like those of a product: one version of `share`
-    in_parallel(_activation, parts, (dy, y, da, db, code))
-    in_parallel(share, parts, (x_T, da_, dW, scratch, no_bias, identity))
-    if len(dx):
-        in_parallel(share, parts, (da_, W_T, dx, scratch, no_bias, identity))
+    if code != IDENTITY:
+        in_parallel(_activation, parts, (dy, y, da, code))
+    in_parallel(_gradients, parts, (da, db, da_, x_T, W_T, dx, dW, scratch))
 
 
-@compiled
-def _activation(index, parts, dy, y, da, db, code):
-    """A thread's share of da, which is dy for the identity, and of db: whole columns, added in row order."""
+@inner
+def _activation(index, parts, dy, y, da, code):
+    """A thread's share of da: where it computed y, and mostly dy too, so that its core's cache has them."""
     one, zero = y.dtype.type(1), y.dtype.type(0)
-    low, high = part_of(y.shape[1], LINE, index, parts)
+    i_from, i_to, j_from, j_to = part_of(y.shape, index, parts)
+    for i in range(i_from, i_to):
+        # slices, so that the loops below start at 0: only then does the compiler vectorise them
+        d, out, a = dy[i, j_from:j_to], y[i, j_from:j_to], da[i, j_from:j_to]
+        if code == RELU:
+            for j in range(a.size):
+                a[j] = d[j] if out[j] > zero else zero
+        else:
+            for j in range(a.size):
+                a[j] = d[j] * (one - out[j] * out[j])
+
+
+@inner
+def _gradients(index, parts, da, db, da_, x_T, W_T, dx, dW, scratch):
+    """A thread's share of dx = da @ W.T, of dW = x.T @ da, and of db: whole columns, added in row order."""
+    no_bias, identity = db[:0], np.intp(IDENTITY)  # typed like those of a product: one version of `share`
+    share(index, parts, da_, W_T, dx, scratch, no_bias, identity)
+    share(index, parts, x_T, da_, dW, scratch, no_bias, identity)
+    low, high = range_of(db.size, LINE, index, parts)
     total = db[low:high]
     for j in range(total.size):
         total[j] = 0
-    for i in range(y.shape[0]):
-        # slices, so that the loops below start at 0: only then does the compiler vectorise them
-        d, out, a = dy[i, low:high], y[i, low:high], da[i, low:high]
-        if code == RELU:
-            for j in range(total.size):
-                a[j] = d[j] if out[j] > zero else zero
-        elif code == TANH:
-            for j in range(total.size):
-                a[j] = d[j] * (one - out[j] * out[j])
+    for i in range(da.shape[0]):
+        a = da[i, low:high]
         for j in range(total.size):
             total[j] += a[j]

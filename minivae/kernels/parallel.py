@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .compiled import compiled
+from .compiled import inner
 from .vectors import call
 
 LINE = 16  # numbers in the cache lines that are never split between two threads
@@ -65,8 +65,12 @@ def in_parallel(typing_context, share, parts, args):
     return types.void(share, types.intp, args), codegen
 
 
-@compiled
-def part_of(size, unit, index, parts):
-    """Where part `index` begins and ends when `size` numbers are divided into `parts` in whole units."""
+@inner
+def range_of(size, unit, index, parts):
+    """Where part `index` begins and ends when `size` numbers are divided into `parts` in whole units.
+
+    The first parts have the larger shares: the last one has the unit that is not full, which takes longer.
+    """
     units = -(-size // unit)
-    return unit * (units * index // parts), min(size, unit * (units * (index + 1) // parts))
+    low, high = -(-units * index // parts), -(-units * (index + 1) // parts)
+    return min(size, unit * low), min(size, unit * high)

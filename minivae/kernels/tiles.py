@@ -15,9 +15,9 @@ from .. import memory
 from ..arguments import describe, shapes
 from . import elementary as el
 from . import threads
-from .compiled import compiled
+from .compiled import compiled, inner
 from .door import REAL
-from .parallel import in_parallel, part_of
+from .parallel import LINE, in_parallel, range_of
 from .vectors import BLOCK, ROWS, VECTOR_BYTES, VECTORS, pointer, prefetch, tile_product, transpose_block
 
 DEPTH = 1024 if VECTOR_BYTES == 64 else 400  # terms of a sum over one packed panel: 200 KB, or 40 KB at most
@@ -27,11 +27,19 @@ FEW = 64  # rows for which packing costs more than it brings
 SMALL = 150_000  # multiply-adds of a product for which one thread is enough: few, so that others stay awake
 # what is done with a finished tile; other activations are applied by `ops`
 ACTIVATIONS = ("identity", "relu", "tanh")
-RELU, TANH = 1, 2
+IDENTITY, RELU, TANH = range(3)
 _scratch = np.empty(0, np.uint8)  # for the kernel that runs: only one runs at a time
 
 
-@compiled
+@inner
+def part_of(shape, index, parts):
+    """Where part `index` of a matrix begins and ends: a range of rows or of columns, whichever are more."""
+    M, N = shape
+    low, high = range_of(M, ROWS, index, parts) if M > N else range_of(N, LINE, index, parts)
+    return (low, high, 0, N) if M > N else (0, M, low, high)
+
+
+@inner
 def pack(panel, b, k_low, depth, j_low, columns):
     """panel[k, c] = b[k_low + k, j_low + c] for c < columns, and 0 from there to the panel's width."""
     item, (b_row, b_column), width = b.itemsize, b.strides, panel.shape[1]
@@ -56,7 +64,7 @@ def pack(panel, b, k_low, depth, j_low, columns):
             panel[k, c] = 0
 
 
-@compiled
+@inner
 def finish(out, bias, code, i_from, i_to, j_from, j_to):
     """act(out + bias) in these rows and columns: whole rows at a time, which vectorise better than tiles."""
     zero, b = out.dtype.type(0), bias[j_from:j_to]
@@ -72,7 +80,7 @@ def finish(out, bias, code, i_from, i_to, j_from, j_to):
                 row[j] = el.tanh(row[j])
 
 
-@compiled
+@inner
 def column(out, i_low, height, j, columns, a_at, a_row, b_at, b_step, depth, edge, add):
     """The tiles of so many rows of out from i_low on, and columns from j on: all that one panel is for."""
     N, item, vectors = out.shape[1], out.itemsize, -(-columns * out.itemsize // VECTOR_BYTES)
@@ -94,13 +102,11 @@ def column(out, i_low, height, j, columns, a_at, a_row, b_at, b_step, depth, edg
                     out[i + r, j + c] = edge[r, c]
 
 
-@compiled
+@inner
 def share(index, parts, a, b, out, scratch, bias, code):
-    """One thread's share of out = act(a @ b + bias): a range of its rows or columns, whichever are more."""
-    (M, N), K, item = out.shape, a.shape[1], out.itemsize
-    lanes = VECTOR_BYTES // item
-    low, high = part_of(M, ROWS, index, parts) if M > N else part_of(N, lanes, index, parts)
-    i_from, i_to, j_from, j_to = (low, high, 0, N) if M > N else (0, M, low, high)
+    """One thread's share of out = act(a @ b + bias), see `part_of`."""
+    K, item, lanes = a.shape[1], out.itemsize, VECTOR_BYTES // out.itemsize
+    i_from, i_to, j_from, j_to = part_of(out.shape, index, parts)
     few = i_to - i_from <= FEW and b.strides[1] == item
     edge = scratch[index, -ROWS * VECTORS * lanes :].reshape((ROWS, VECTORS * lanes))  # a tile where out ends
     panels = DEPTH * VECTORS * lanes

@@ -15,9 +15,9 @@ from numba import carray, config
 
 from .. import arguments, optimizers
 from . import threads
-from .compiled import compiled
+from .compiled import compiled, inner
 from .door import REAL, laid_out
-from .parallel import LINE, in_parallel, part_of
+from .parallel import LINE, in_parallel, range_of
 from .vectors import pointer
 
 RECURRENCES = (optimizers.sgd_update, optimizers.rmsprop_update, optimizers.adam_update)
@@ -100,7 +100,7 @@ def _run(parts, addresses, nbytes, like, code, settings):
     return True
 
 
-@compiled
+@inner
 def _share(index, parts, addresses, nbytes, like, code, settings):
     # so large that no product with a moment is denormal
     tiny = like.dtype.type(np.finfo(like.dtype).tiny * 2.0**20)
@@ -108,7 +108,7 @@ def _share(index, parts, addresses, nbytes, like, code, settings):
         # every array is divided as the products that made its gradient were: a thread then finds the
         # gradient in the cache of its own core
         size = nbytes[row] // like.itemsize
-        low, high = part_of(size, LINE, index, parts)
+        low, high = range_of(size, LINE, index, parts)
         p = carray(pointer(addresses[row, 0], like), (size,))[low:high]
         g = carray(pointer(addresses[row, 1], like), (size,))[low:high]
         first = carray(pointer(addresses[row, 2], like), (size,))[low:high]
@@ -121,7 +121,7 @@ def _share(index, parts, addresses, nbytes, like, code, settings):
             _adam(p, g, first, last, settings, tiny)
 
 
-@compiled
+@inner
 def _sgd(p, g, v, settings, tiny):
     kind = p.dtype.type
     lr, momentum = kind(settings[0]), kind(settings[1])
@@ -131,7 +131,7 @@ def _sgd(p, g, v, settings, tiny):
         p[i] -= lr * v[i]
 
 
-@compiled
+@inner
 def _rmsprop(p, g, s, settings, tiny):
     kind, (lr, rho, eps) = p.dtype.type, (settings[0], settings[1], settings[2])
     rate, keep, take, small = kind(lr), kind(rho), kind(1 - rho), kind(eps)
@@ -141,7 +141,7 @@ def _rmsprop(p, g, s, settings, tiny):
         p[i] -= rate * g[i] / (np.sqrt(s[i]) + small)
 
 
-@compiled
+@inner
 def _adam(p, g, m, v, settings, tiny):
     """With lr m^ / (sqrt(v^) + eps) = step m / (sqrt(v) + eps root) the corrections are outside the loop."""
     kind, t, lr = p.dtype.type, settings[0], settings[1]

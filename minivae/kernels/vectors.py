@@ -75,26 +75,31 @@ def tile_product(typing_context, like, vectors, a, a_row, last, b, b_step, depth
 
     `like` is an array that tells the type; a, b and out are addresses; a_row, b_step and out_row lead to the
     next row. Rows of a are contiguous; those after the `last` are not read: the last is used again in their
-    place. `add` says whether the sums start from what is in out. Every sum is one chain of fused
-    multiply-adds in the order of k, wherever the tile lies: results do not depend on the number of threads.
+    place, or half as many are computed where these are enough. `add` says whether the sums start from what
+    is in out. Every sum is one chain of fused multiply-adds in the order of k, wherever the tile lies:
+    results do not depend on the number of threads.
     """
 
     def codegen(context, builder, signature, args):
         _, vectors, *args = args
-        for count in range(1, VECTORS + 1):
-            with builder.if_then(builder.icmp_signed("==", vectors, _index(count))):
-                _tile(_Vectors(context, builder, like, VECTOR_BYTES * 8 // like.dtype.bitwidth), count, *args)
+        v = _Vectors(context, builder, like, VECTOR_BYTES * 8 // like.dtype.bitwidth)
+        with builder.if_else(builder.icmp_signed("<", args[2], _index(ROWS // 2))) as heights:
+            for rows, height in zip((ROWS // 2, ROWS), heights, strict=True):
+                with height:
+                    for count in range(1, VECTORS + 1):
+                        with builder.if_then(builder.icmp_signed("==", vectors, _index(count))):
+                            _tile(v, rows, count, *args)
         return context.get_dummy_value()
 
     return types.void(like, *(types.intp,) * 9, add), codegen
 
 
-def _tile(v, vectors, a, a_row, last, b, b_step, depth, out, out_row, add):
-    """Emit the tile of one width."""
+def _tile(v, rows, vectors, a, a_row, last, b, b_step, depth, out, out_row, add):
+    """Emit the tile of one size."""
     builder = v.builder
-    tile = {(i, j): v.at(out, i, out_row, j * VECTOR_BYTES) for i in range(ROWS) for j in range(vectors)}
+    tile = {(i, j): v.at(out, i, out_row, j * VECTOR_BYTES) for i in range(rows) for j in range(vectors)}
     starts, item = [], _index(VECTOR_BYTES // v.type.count)
-    for i in range(ROWS):
+    for i in range(rows):
         inside = builder.icmp_signed("<", _index(i), last)
         starts.append(v.at(a, builder.select(inside, _index(i), last), a_row))
     # LLVM turns these stack slots into registers
@@ -108,7 +113,7 @@ def _tile(v, vectors, a, a_row, last, b, b_step, depth, out, out_row, add):
             for n in range(count):
                 k = builder.add(start, _index(n))
                 row = [v.load(v.at(b, k, b_step, j * VECTOR_BYTES)) for j in range(vectors)]
-                for i in range(ROWS):
+                for i in range(rows):
                     a_ik = v.everywhere(v.at(starts[i], k, item))
                     for j in range(vectors):
                         sum_ij = builder.load(sums[i, j])
