@@ -9,6 +9,7 @@ derivative flows back through the same functions in reverse. Begin with `models/
     ops            every operation of the VAE as a pair, forward and backward, in NumPy
     backends       choose between ops and kernels
     files          write a file completely or not at all
+    kept           keep on disk what can be computed again
     optimizers     SGD, RMSProp, Adam
     kernels        the operations that decide the speed, compiled with numba
     distributions  latent families with their priors, likelihoods: sample, kl, log_prob, score

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from oracles import agree
 
 from minivae import kernels, ops, optimizers
-from minivae.kernels.parallel import range_of
+from minivae.kernels.threads import range_of
 
 settings.register_profile("kernels", deadline=None, max_examples=60)  # the first example compiles
 settings.load_profile("kernels")

@@ -44,7 +44,7 @@ def steps(seed, dtype=np.float32):
 SHARES = """
 import numba, numpy as np
 from minivae.kernels import threads
-from minivae.kernels.parallel import in_parallel
+from minivae.kernels.threads import in_parallel
 
 @numba.njit
 def share(index, parts, seen, scale):
@@ -224,13 +224,14 @@ def test_idle_memory_is_bounded():
 
 
 def test_products_that_grow_share_their_scratch_memory():
-    """The copied rows of the largest take 4 MB; those of all sizes together took 470."""
+    """The first product asks for the memory of the largest. Blocks for all sizes together took 470 MB."""
     a, b = np.ones((1024, 1024), F4).T, np.ones((1024, 8), F4)
+    kernels.matmul(a[:1], b)
     tracemalloc.start()
     try:
         for n in range(2, 1024, 2):
             kernels.matmul(a[:n], b)
-        assert tracemalloc.get_traced_memory()[0] < 2**25
+        assert tracemalloc.get_traced_memory()[0] < 2**20
     finally:
         tracemalloc.stop()
 

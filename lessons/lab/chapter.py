@@ -60,7 +60,7 @@ STEP = (
     ("load kernels, not all of numba", "a start: 0.2 s less", "1.14 -> 0.87 s"),
     ("a row's terms stay in the cache", "nll, B = 20: a quarter less", "30 -> 21 us"),
     ("nll: exp, then log1p", "constants in registers: 20 %", "13 to 18 % less"),
-    ("a plan keeps its scratch memory", "B = 20: 25 us less", "3 to 9 % less"),
+    ("keep the scratch memory", "B = 20: 25 us less", "3 to 9 % less"),
     ("fewer copies of random bytes", "a minibatch: 200 us less", "660 -> 420 us"),
     ("da by the thread that has y", "k = 50: 5 % less", "7 to 8 % less"),
     ("dx, dW and db at once", "B = 20: 5 % less", "1 to 6 % less"),

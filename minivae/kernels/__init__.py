@@ -5,10 +5,9 @@ Bernoulli likelihood, the optimizers' updates. Every other name is that of `ops`
 threads and none is reordered, so a result has the same bits on one thread or on many. Read in this order:
 
     door          which arrays a compiled loop accepts; everything else goes to `ops`
-    threads       how many threads share a kernel, and why one kernel runs at a time
-    compiled      how a loop is compiled, and where the result is kept
+    compiled      how a loop is compiled, once per machine
     vectors       what a plain loop cannot say: vectors that stay in registers
-    parallel      how threads share the work of a kernel
+    threads       how threads share the work of a kernel, and why one kernel runs at a time
     elementary    exp, log1p, tanh, sigmoid as arithmetic that vectorises
     tiles         the matrix product: panels, register tiles, all cores
     dense         the product with bias, activation and their derivatives
@@ -16,7 +15,7 @@ threads and none is reordered, so a result has the same bits on one thread or on
     updates       SGD, RMSProp, Adam
 """
 
-# ruff: noqa: F403, F405
+# ruff: noqa: F401, F403
 from ..ops import *
 from .bernoulli import bernoulli_nll, bernoulli_nll_backward
 from .dense import dense_backward, dense_forward
@@ -24,11 +23,5 @@ from .threads import get_threads, set_threads
 from .tiles import matmul
 from .updates import Table, adam_update, rmsprop_update, sgd_update
 
-# fmt: off
-__all__ = [
-    "Table", "activation_backward", "activation_forward", "adam_update", "bernoulli_nll",
-    "bernoulli_nll_backward", "dense_backward", "dense_forward", "gaussian_kl", "gaussian_kl_backward",
-    "gaussian_log_prob", "gaussian_nll", "gaussian_nll_backward", "gaussian_sample",
-    "gaussian_sample_backward", "gaussian_score", "gaussian_std", "get_threads", "matmul", "rmsprop_update",
-    "set_threads", "sgd_update", "sum_to_shape",
-]
+_HOME = ("minivae.ops", __name__)
+__all__ = [name for name, value in vars().items() if getattr(value, "__module__", "").startswith(_HOME)]

@@ -10,7 +10,7 @@ from . import elementary as el
 from . import threads
 from .compiled import compiled, inner
 from .door import fits, laid_out
-from .parallel import in_parallel, range_of
+from .threads import in_parallel, range_of
 
 
 def bernoulli_nll(logits, x):
@@ -53,11 +53,9 @@ def bernoulli_nll_backward(dnll, logits, x):
     if not fits("BD *BD *B", x, logits, dnll):
         return ops.bernoulli_nll_backward(dnll, logits, x)
     dlogits = memory.empty(logits.shape, x.dtype)
-    rows = (-1, x.shape[1])
-    threads.launch(
-        _nll_backward, threads.worth(logits.size), laid_out(dnll).reshape(-1), laid_out(logits).reshape(rows),
-        laid_out(x), dlogits.reshape(rows),
-    )  # fmt: skip
+    dnll, logits = laid_out(dnll).reshape(-1), laid_out(logits).reshape(-1, x.shape[1])
+    parts = threads.worth(logits.size)
+    threads.launch(_nll_backward, parts, dnll, logits, laid_out(x), dlogits.reshape(logits.shape))
     return dlogits
 
 

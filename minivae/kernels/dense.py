@@ -5,7 +5,7 @@ import numpy as np
 from .. import memory, ops
 from .compiled import compiled, inner
 from .door import fits, laid_out
-from .parallel import LINE, in_parallel, range_of
+from .threads import LINE, in_parallel, range_of
 from .tiles import ACTIVATIONS, IDENTITY, RELU, multiply, part_of, run, share
 
 
@@ -31,10 +31,8 @@ def dense_backward(dy, cache, input_gradient=True):
     dy, db = laid_out(dy), memory.empty((O,), dtype)
     da = dy if activation == "identity" else memory.empty(y.shape, dtype)
     dx, dW = memory.empty(x.shape if input_gradient else (0, I), dtype), memory.empty(W.shape, dtype)
-    run(
-        _backward, "CCCcAAACC", ((I, B, O), (B, O, I)), dy, laid_out(y), da, db, da, x.T, W.T, dx, dW,
-        code=ACTIVATIONS.index(activation),
-    )  # fmt: skip
+    arrays = dy, laid_out(y), da, db, da, x.T, W.T, dx, dW
+    run(_backward, "CCCcAAACC", B * I * O, *arrays, code=ACTIVATIONS.index(activation))
     return dx if input_gradient else None, dW, db
 
 
@@ -73,8 +71,7 @@ def _gradients(index, parts, da, db, da_, x_T, W_T, dx, dW, scratch):
     share(index, parts, x_T, da_, dW, scratch, no_bias, identity)
     low, high = range_of(db.size, LINE, index, parts)
     total = db[low:high]
-    for j in range(total.size):
-        total[j] = 0
+    total[:] = 0
     for i in range(da.shape[0]):
         a = da[i, low:high]
         for j in range(total.size):

@@ -20,8 +20,7 @@ def fits(axes, *arrays):
     """Whether a compiled loop may run on these arrays.
 
     They must be plain NumPy arrays of one type, float32 or float64, not empty, and their axes must agree:
-    `axes` has one word per array and one letter per axis, as in "BI IO O" for a dense layer's x, W and b.
-    The same letter means the same size; a leading * allows an axis of samples, the same for all.
+    `axes` has the words of `arguments.shapes`, one per array: "BI IO O" for a dense layer's x, W and b.
     """
     kinds = [axes]
     for array in arrays:
@@ -42,8 +41,5 @@ def _agree(axes, *kinds):
 
 
 def laid_out(array):
-    """The array, or a copy if the loops could not read it as it is: contiguous, aligned.
-
-    And writable, although no loop writes to it: numba would compile one more version for read-only arrays.
-    """
+    """The array, or a copy if it is not contiguous, aligned and writable, as the loops are compiled for."""
     return array if array.flags.carray else np.require(array, requirements="CAW")

@@ -101,9 +101,7 @@ def _by_type(single, double):
 
     @overload(function)
     def choose(x):
-        if x == types.float32:
-            return lambda x: single(x)
-        return lambda x: double(x)
+        return (lambda x: single(x)) if x == types.float32 else (lambda x: double(x))
 
     return function
 

@@ -1,36 +1,39 @@
-"""How many threads share a kernel, and why only one kernel runs at a time.
+"""How many threads share a kernel, how they share it, and why only one kernel runs at a time.
 
-Results do not depend on the number of threads: a thread owns whole sums, never a part of one.
+A share is an ordinary compiled function, and serves one thread or many. numba's `prange` would compile every
+loop several times, three times as long. Results do not depend on the number of threads: a thread owns whole
+sums, never a part of one.
 """
 
 import os
 import threading
 from contextlib import suppress
 
+from llvmlite import ir
 from numba import config
+from numba.core import cgutils, types
+from numba.extending import intrinsic
 
 from .. import arguments
+from .compiled import inner
+from .vectors import call
 
-SPINS = 4000
 SMALL = 10_000  # numbers in an elementwise kernel; a parallel launch takes as long as so many of them
+LINE = 16  # numbers in the cache lines that are never split between two threads
+_void, _int, _index, _bytes = ir.VoidType(), ir.IntType(32), ir.IntType(64), ir.IntType(8).as_pointer()
+# what numba's threads run: it takes the addresses of arguments, sizes, steps, and of data of its own
+_job = ir.FunctionType(_void, [_bytes.as_pointer(), _index.as_pointer(), _index.as_pointer(), _bytes])
 
-
-def _wait_briefly():
-    """Let an idle OpenMP worker spin for some 50 microseconds, not for 5 milliseconds, before it sleeps.
-
-    Between two kernels of a training step it need not sleep. But if another program wants the core, a
-    spinning worker blocks the thread that the others wait for, and a launch then takes a time slice of the
-    scheduler. The runtime reads its environment when it is loaded; a setting of the user's is respected.
-    """
-    if "GOMP_SPINCOUNT" in os.environ or "OMP_WAIT_POLICY" in os.environ:
-        return
-    os.environ["GOMP_SPINCOUNT"] = str(SPINS)
+# Let an idle OpenMP worker spin for some 50 microseconds, not for 5 milliseconds, before it sleeps. Between
+# two kernels of a training step it need not sleep; but where another program wants the core, spinning workers
+# block the thread that the others wait for, and a launch takes a time slice of the scheduler. The runtime
+# reads its environment when it is loaded; a setting of the user's is respected
+if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & set(os.environ):
+    os.environ["GOMP_SPINCOUNT"] = "4000"
     with suppress(ImportError):  # numba uses another threading layer
         import numba.np.ufunc.omppool  # noqa: F401
     del os.environ["GOMP_SPINCOUNT"]
 
-
-_wait_briefly()
 _threads = config.NUMBA_NUM_THREADS
 _forked = False
 # numba's workqueue layer aborts the process when two Python threads launch at once, so one launch at a time.
@@ -39,10 +42,7 @@ lock = threading.RLock()
 
 
 def set_threads(n):
-    """Use n threads, from 1 to the number of cores (or NUMBA_NUM_THREADS); results do not change.
-
-    `numba.set_num_threads` is for other code, and does not matter here.
-    """
+    """Use n threads, from 1 to the number of cores (or NUMBA_NUM_THREADS); results do not change."""
     global _threads
     n = arguments.integer("threads", n)
     if n > config.NUMBA_NUM_THREADS:
@@ -76,3 +76,59 @@ def _in_child():
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=_in_child)
+
+
+@intrinsic
+def in_parallel(typing_context, share, parts, args):
+    """Run share(index, parts, *args) for every index < parts at once, each on a thread, and wait for all.
+
+    `share` is a compiled function; it returns nothing and raises nothing. `parts` is at most the number of
+    numba's threads. A single part runs on the thread that calls: a forked child has no other.
+    """
+    signature = share.get_call_type(typing_context, (types.intp, types.intp, *args.types), {})
+    version = share.dispatcher.overloads[signature.args]
+
+    def codegen(context, builder, _, values):
+        _, parts, args_ = values
+        context.add_linking_libs([version.library])
+
+        def run(builder, index, parts, given):
+            given = [index, parts, *cgutils.unpack_tuple(builder, given, len(args.types))]
+            context.call_internal_no_propagate(builder, version.fndesc, signature, given)
+
+        # numba steps through one "argument" byte by byte, from the address of our data: the distance from it
+        # is the index of the first share that a job runs, and the size is how many
+        data = cgutils.make_anonymous_struct(builder, (parts, args_))
+        job = ir.Function(builder.module, _job, builder.module.get_unique_name("job"))
+        job.linkage = "internal"
+        inside = ir.IRBuilder(job.append_basic_block())
+        at, start = (inside.ptrtoint(p, _index) for p in (inside.load(job.args[0]), job.args[3]))
+        found = inside.load(inside.bitcast(job.args[3], data.type.as_pointer()))
+        with cgutils.for_range(inside, inside.load(job.args[1]), intp=_index) as loop:
+            index = inside.add(inside.sub(at, start), loop.index)
+            run(inside, index, inside.extract_value(found, 0), inside.extract_value(found, 1))
+        inside.ret_void()
+
+        place = cgutils.alloca_once_value
+        with builder.if_else(builder.icmp_signed("==", parts, _index(1))) as (alone, together):
+            with alone:
+                run(builder, _index(0), parts, args_)
+            with together:
+                own = builder.bitcast(place(builder, data), _bytes)
+                four = place(builder, own), place(builder, parts), place(builder, _index(1)), own
+                users = call(builder, _int, "get_num_threads")  # set for other code, and again below
+                # the job, what it takes, two counts of arguments, the number of threads
+                given = builder.bitcast(job, _bytes), *four, _index(0), _index(1), parts
+                call(builder, _void, "numba_parallel_for", *given)
+                call(builder, _void, "set_num_threads", users)
+        return context.get_dummy_value()
+
+    return types.void(share, types.intp, args), codegen
+
+
+@inner
+def range_of(size, unit, index, parts):
+    """Where part `index` begins and ends: whole units, more of them first, as the last may not be full."""
+    units = -(-size // unit)
+    low, high = -(-units * index // parts), -(-units * (index + 1) // parts)
+    return min(size, unit * low), min(size, unit * high)

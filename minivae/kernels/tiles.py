@@ -6,7 +6,7 @@ that the innermost loop walks straight through memory. Rows of a are read where 
 lie apart, as those of x.T do. So a, a.T, b and b.T share one path.
 """
 
-from functools import cache, lru_cache
+from functools import cache
 
 import numpy as np
 from numba import carray, config, from_dtype, types
@@ -17,7 +17,7 @@ from . import elementary as el
 from . import threads
 from .compiled import compiled, inner
 from .door import REAL
-from .parallel import LINE, in_parallel, range_of
+from .threads import LINE, in_parallel, range_of
 from .vectors import BLOCK, ROWS, VECTOR_BYTES, VECTORS, pointer, prefetch, tile_product, transpose_block
 
 DEPTH = 1024 if VECTOR_BYTES == 64 else 400  # terms of a sum over one packed panel: 200 KB, or 40 KB at most
@@ -28,7 +28,6 @@ SMALL = 150_000  # multiply-adds of a product for which one thread is enough: fe
 # what is done with a finished tile; other activations are applied by `ops`
 ACTIVATIONS = ("identity", "relu", "tanh")
 IDENTITY, RELU, TANH = range(3)
-_scratch = np.empty(0, np.uint8)  # for the kernel that runs: only one runs at a time
 
 
 @inner
@@ -157,29 +156,20 @@ def compile_for(kernel, kinds, dtype):
         kernel.disable_compile()
 
 
-@lru_cache(maxsize=4096)
-def plan(kernel, kinds, dtype, products, available):
-    """Compile the kernel if need be -> how many threads share its products, each given by M, K and N, and
-    scratch memory for each thread: a panel of b, copied rows of a, and a tile, in whole cache lines.
-    """
-    global _scratch
-    compile_for(kernel, kinds, dtype)
-    parts = available if max(M * K * N for M, K, N in products) > SMALL else 1
-    lanes, line = VECTOR_BYTES // dtype.itemsize, memory.LINE // dtype.itemsize
-    rows = max(min(M, HEIGHT) * (min(K, DEPTH) + lanes) for M, K, _ in products)
-    width = -(-((DEPTH + ROWS) * VECTORS * lanes + rows) // line) * line
-    size = parts * width * dtype.itemsize
-    with threads.lock:
-        if size > _scratch.size:  # at least doubled, since the plans so far hold the smaller block
-            _scratch = memory.empty((2 * size,), _scratch.dtype)
-        return parts, _scratch[:size].view(dtype).reshape(parts, width)
+@cache
+def scratch_of(dtype):
+    """For each thread a panel of b, copied rows of a, and a tile. What is never written takes no memory."""
+    lanes = VECTOR_BYTES // dtype.itemsize
+    width = (DEPTH + ROWS) * VECTORS * lanes + HEIGHT * (DEPTH + lanes)
+    return memory.empty((config.NUMBA_NUM_THREADS, width), dtype)
 
 
-def run(kernel, kinds, products, *arrays, code):
-    """Run a kernel that makes these products; `kinds` has a letter for each array, see `compile_for`."""
+def run(kernel, kinds, work, *arrays, code):
+    """Run a kernel whose products have `work` multiply-adds; `kinds` has a letter for each of the arrays."""
     dtype = arrays[0].dtype
-    parts, scratch = plan(kernel, kinds, dtype, products, threads.get_threads())
-    threads.launch(kernel, parts, *arrays, scratch, code)
+    compile_for(kernel, kinds, dtype)
+    parts = threads.get_threads() if work > SMALL else 1
+    threads.launch(kernel, parts, *arrays, scratch_of(dtype), code)
 
 
 def multiply(a, b, bias=None, activation=0):
@@ -187,7 +177,7 @@ def multiply(a, b, bias=None, activation=0):
     (M, K), N = a.shape, b.shape[1]
     out = memory.empty((M, N), a.dtype)
     bias = np.empty(0, a.dtype) if bias is None else bias
-    run(product, "AACc", ((M, K, N),), a, b, out, bias, code=activation)
+    run(product, "AACc", M * K * N, a, b, out, bias, code=activation)
     return out
 
 

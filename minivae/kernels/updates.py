@@ -17,7 +17,7 @@ from .. import arguments, optimizers
 from . import threads
 from .compiled import compiled, inner
 from .door import REAL, laid_out
-from .parallel import LINE, in_parallel, range_of
+from .threads import LINE, in_parallel, range_of
 from .vectors import pointer
 
 RECURRENCES = (optimizers.sgd_update, optimizers.rmsprop_update, optimizers.adam_update)
@@ -105,8 +105,7 @@ def _share(index, parts, addresses, nbytes, like, code, settings):
     # so large that no product with a moment is denormal
     tiny = like.dtype.type(np.finfo(like.dtype).tiny * 2.0**20)
     for row in range(len(addresses)):
-        # every array is divided as the products that made its gradient were: a thread then finds the
-        # gradient in the cache of its own core
+        # divided as the product that made the gradient was, which is then in the cache of the thread's core
         size = nbytes[row] // like.itemsize
         low, high = range_of(size, LINE, index, parts)
         p = carray(pointer(addresses[row, 0], like), (size,))[low:high]

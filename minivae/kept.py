@@ -1,0 +1,56 @@
+"""What can be computed again, kept on disk: each content in a file of its own, behind a checksum.
+
+It never ends a run. Where a file is damaged, a folder is read-only or a disk is full, there is nothing kept.
+"""
+
+import hashlib
+import os
+import shutil
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from . import files
+
+KEPT = 7 * 24 * 3600  # seconds without use after which a folder is removed
+
+
+class Folder:
+    """A folder outside the package, named after a digest of all (bytes) that its contents depend on.
+
+    After an edit or an update it is another folder, and nothing stale is found.
+    """
+
+    def __init__(self, name, *made_from):
+        digest = hashlib.sha256(b"".join(made_from)).hexdigest()
+        home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+        self.path = Path(os.environ.get("NUMBA_CACHE_DIR") or home, "minivae", f"{name}-{digest[:16]}")
+        self.name, self.used = name, False
+
+    def load(self, key):
+        """The content kept under this key, or None."""
+        if not self.used:
+            self.used = True
+            self.tidy()
+        with suppress(OSError):
+            found = (self.path / key).read_bytes()
+            if hashlib.sha256(found[32:]).digest() == found[:32]:
+                return found[32:]
+        return None
+
+    def save(self, key, content):
+        """Keep a content, if it can be written."""
+        with suppress(ValueError), files.replacing(self.path / key) as file:
+            file.write(hashlib.sha256(content).digest() + content)
+
+    def tidy(self):
+        """Mark the folder as used, and remove those of its name that no process has used for a week.
+
+        Removing one is always safe: a process that needs it after all computes again.
+        """
+        with suppress(OSError):
+            self.path.mkdir(parents=True, exist_ok=True)
+            os.utime(self.path)
+            for other in self.path.parent.glob(f"{self.name}-{'[0-9a-f]' * 16}"):
+                if not other.is_symlink() and time.time() - other.stat().st_mtime > KEPT:
+                    shutil.rmtree(other, ignore_errors=True)
