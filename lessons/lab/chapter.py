@@ -63,8 +63,8 @@ STEP = (
     ("keep the scratch memory", "B = 20: 25 us less", "3 to 9 % less"),
     ("fewer copies of random bytes", "a minibatch: 200 us less", "660 -> 420 us"),
     ("da by the thread that has y", "k = 50: 5 % less", "7 to 8 % less"),
-    ("dx, dW and db at once", "B = 20: 5 % less", "1 to 6 % less"),
-    ("half a tile for 4 rows", "B = 20: 5 % less", "4 % less"),
+    ("one parallel loop for all three", "B = 20: 5 % less", "1 to 6 % less"),
+    ("half a tile for up to 4 rows", "B = 20: 5 % less", "4 % less"),
     ("inner loops only for kernels", "compiling: a tenth less", "a tenth less"),
 )
 REJECTED = (

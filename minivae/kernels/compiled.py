@@ -66,7 +66,7 @@ def _announce():
 
 class _Inner(CPUDispatcher):
     def __call__(self, *args):
-        raise TypeError(f"{self.__name__} is for compiled code only, which cannot be called from Python")
+        raise TypeError(f"{self.__name__} can be called from compiled code only, not from Python")
 
 
 def compiled(function, entry=True):

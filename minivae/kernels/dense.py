@@ -49,7 +49,7 @@ def _backward(parts, dy, y, da, db, da_, x_T, W_T, dx, dW, scratch, code):
 
 @inner
 def _activation(index, parts, dy, y, da, code):
-    """A thread's share of da: where it computed y, and mostly dy too, so that its core's cache has them."""
+    """A thread's share of da: the part of which it computed y, which its core's cache may still hold."""
     one, zero = y.dtype.type(1), y.dtype.type(0)
     i_from, i_to, j_from, j_to = part_of(y.shape, index, parts)
     for i in range(i_from, i_to):
@@ -65,7 +65,7 @@ def _activation(index, parts, dy, y, da, code):
 
 @inner
 def _gradients(index, parts, da, db, da_, x_T, W_T, dx, dW, scratch):
-    """A thread's share of dx = da @ W.T, of dW = x.T @ da, and of db: whole columns, added in row order."""
+    """A thread's share of dx = da @ W.T and dW = x.T @ da; and of db, whole columns of da in row order."""
     no_bias, identity = db[:0], np.intp(IDENTITY)  # typed like those of a product: one version of `share`
     share(index, parts, da_, W_T, dx, scratch, no_bias, identity)
     share(index, parts, x_T, da_, dW, scratch, no_bias, identity)

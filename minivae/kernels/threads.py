@@ -42,7 +42,7 @@ lock = threading.RLock()
 
 
 def set_threads(n):
-    """Use n threads, from 1 to the number of cores (or NUMBA_NUM_THREADS); results do not change."""
+    """Use n threads, up to NUMBA_NUM_THREADS (all cores if not set); numba.set_num_threads is for others."""
     global _threads
     n = arguments.integer("threads", n)
     if n > config.NUMBA_NUM_THREADS:
@@ -128,7 +128,7 @@ def in_parallel(typing_context, share, parts, args):
 
 @inner
 def range_of(size, unit, index, parts):
-    """Where part `index` begins and ends: whole units, more of them first, as the last may not be full."""
+    """Where part `index` begins and ends, in whole units; no part is larger than the first."""
     units = -(-size // unit)
     low, high = -(-units * index // parts), -(-units * (index + 1) // parts)
     return min(size, unit * low), min(size, unit * high)

@@ -157,19 +157,19 @@ def compile_for(kernel, kinds, dtype):
 
 
 @cache
-def scratch_of(dtype):
-    """For each thread a panel of b, copied rows of a, and a tile. What is never written takes no memory."""
+def scratch_of(dtype, count):
+    """For each of so many threads a panel of b, copied rows of a, and a tile; for products of any size."""
     lanes = VECTOR_BYTES // dtype.itemsize
     width = (DEPTH + ROWS) * VECTORS * lanes + HEIGHT * (DEPTH + lanes)
-    return memory.empty((config.NUMBA_NUM_THREADS, width), dtype)
+    return memory.empty((count, width), dtype)
 
 
 def run(kernel, kinds, work, *arrays, code):
     """Run a kernel whose products have `work` multiply-adds; `kinds` has a letter for each of the arrays."""
     dtype = arrays[0].dtype
     compile_for(kernel, kinds, dtype)
-    parts = threads.get_threads() if work > SMALL else 1
-    threads.launch(kernel, parts, *arrays, scratch_of(dtype), code)
+    count = threads.get_threads()
+    threads.launch(kernel, count if work > SMALL else 1, *arrays, scratch_of(dtype, count), code)
 
 
 def multiply(a, b, bias=None, activation=0):

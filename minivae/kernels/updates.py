@@ -105,7 +105,7 @@ def _share(index, parts, addresses, nbytes, like, code, settings):
     # so large that no product with a moment is denormal
     tiny = like.dtype.type(np.finfo(like.dtype).tiny * 2.0**20)
     for row in range(len(addresses)):
-        # divided as the product that made the gradient was, which is then in the cache of the thread's core
+        # like the rows of a product: such a gradient is in the cache of the core that made it
         size = nbytes[row] // like.itemsize
         low, high = range_of(size, LINE, index, parts)
         p = carray(pointer(addresses[row, 0], like), (size,))[low:high]
