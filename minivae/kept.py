@@ -8,6 +8,7 @@ import os
 import shutil
 import time
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from . import files
@@ -25,13 +26,11 @@ class Folder:
         digest = hashlib.sha256(b"".join(made_from)).hexdigest()
         home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
         self.path = Path(os.environ.get("NUMBA_CACHE_DIR") or home, "minivae", f"{name}-{digest[:16]}")
-        self.name, self.used = name, False
+        self.name, self.tidy = name, cache(self._tidy)  # once in a process
 
     def load(self, key):
         """The content kept under this key, or None."""
-        if not self.used:
-            self.used = True
-            self.tidy()
+        self.tidy()
         with suppress(OSError):
             found = (self.path / key).read_bytes()
             if hashlib.sha256(found[32:]).digest() == found[:32]:
@@ -43,7 +42,7 @@ class Folder:
         with suppress(ValueError), files.replacing(self.path / key) as file:
             file.write(hashlib.sha256(content).digest() + content)
 
-    def tidy(self):
+    def _tidy(self):
         """Mark the folder as used, and remove those of its name that no process has used for a week.
 
         Removing one is always safe: a process that needs it after all computes again.

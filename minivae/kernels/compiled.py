@@ -20,7 +20,7 @@ from numba.core.serialize import dumps
 
 from .. import kept, memory
 
-# compiled code depends on all that it calls, in whichever of these files
+# what compiled code calls, and how it is kept, is in any of these files
 _versions = sys.version, numba.__version__, llvmlite.__version__, np.__version__
 _modules = Path(memory.__file__), Path(kept.__file__), *sorted(Path(__file__).parent.glob("*.py"))
 FOLDER = kept.Folder("kernels", repr(_versions).encode(), *(path.read_bytes() for path in _modules))
@@ -71,12 +71,13 @@ class _Inner(CPUDispatcher):
 
 def compiled(function, entry=True):
     """`numba.njit` with this package's settings and its cache, and without an entry for C code."""
-    settings = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
-    kernel = numba.njit(**settings, no_cpython_wrapper=not entry)(function)
+    wrappers = {"no_cfunc_wrapper": True, "no_cpython_wrapper": not entry}
+    kernel = numba.njit(nogil=True, error_model="numpy", **wrappers)(function)
     if kernel is not function:  # it is where numba is told not to compile
-        # numba has no public way to bring a cache along; and a call without an entry would end Python
+        # numba has no public way to bring a cache along
         vars(kernel)["_cache"] = Cache(f"{function.__module__}.{function.__qualname__}")
-        kernel.__class__ = type(kernel) if entry else _Inner
+        if not entry:
+            kernel.__class__ = _Inner  # a call without an entry would end Python
     return kernel
 
 

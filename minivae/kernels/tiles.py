@@ -6,7 +6,7 @@ that the innermost loop walks straight through memory. Rows of a are read where 
 lie apart, as those of x.T do. So a, a.T, b and b.T share one path.
 """
 
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numba import carray, config, from_dtype, types
@@ -156,7 +156,7 @@ def compile_for(kernel, kinds, dtype):
         kernel.disable_compile()
 
 
-@cache
+@lru_cache(maxsize=2)  # one for each type, while the number of threads is the same
 def scratch_of(dtype, count):
     """For each of so many threads a panel of b, copied rows of a, and a tile; for products of any size."""
     lanes = VECTOR_BYTES // dtype.itemsize
