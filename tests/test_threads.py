@@ -1,5 +1,6 @@
 """Threads, forks and memory: what a program around the kernels may do to them."""
 
+import os
 import sys
 import threading
 import tracemalloc
@@ -112,6 +113,33 @@ def test_several_python_threads_at_once(layer):
     """Four trainings at the same time give the bits that each gives alone, on either threading layer."""
     code, said, errors = python(MANY_THREADS, NUMBA_THREADING_LAYER=layer)
     assert (code, said) == (0, "same"), errors
+
+
+ONE_CORE = """
+import os, threading
+import numba, numpy as np
+from minivae import kernels
+
+def pin_and_multiply():
+    os.sched_setaffinity(0, {core})  # workers start where this thread is, and end with it
+    a = np.ones((300, 300))
+    print((kernels.matmul(a, a) == 300).all(), numba.threading_layer())
+    of_threads = [os.sched_getaffinity(int(name)) for name in os.listdir("/proc/self/task")]
+    print(of_threads.count(cores - {core}), os.sched_getaffinity(os.getpid()) == cores)
+
+cores = os.sched_getaffinity(0)
+core = min(cores)
+thread = threading.Thread(target=pin_and_multiply)
+thread.start()
+thread.join()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+def test_a_worker_leaves_the_core_of_the_thread_that_waits_for_it():
+    """One worker, which may then use all cores but that one; the process keeps all of its own."""
+    code, said, errors = python(ONE_CORE, NUMBA_NUM_THREADS="2", NUMBA_THREADING_LAYER="omp")
+    assert (code, said.split()) == (0, ["True", "omp", "1", "True"]), errors
 
 
 FORKED = """

@@ -66,6 +66,8 @@ STEP = (
     ("one parallel loop for all three", "B = 20: 5 % less", "1 to 6 % less"),
     ("half a tile for up to 4 rows", "B = 20: 5 % less", "4 % less"),
     ("inner loops only for kernels", "compiling: a tenth less", "a tenth less"),
+    ("no worker on its caller's core", "B = 20, a busy core: half", "55 % less"),
+    ("    while another training runs", "half", "70 % less"),
 )
 REJECTED = (
     ("128 to 512 rows of a at a time", "a in the second cache: 5 %", "-3 to 0 %"),
@@ -102,6 +104,6 @@ def lines():
     yield from table(("training step, GFLOP/s or time", "predicted", "measured"), STEP)
     yield "float32, one core with AVX2, at most 92 GFLOP/s; compiling: of the whole step"
     yield "rows 10 and 11: while another program uses the core too; otherwise no change"
-    yield "the last four rows: two cores with AVX-512"
+    yield "the last six rows: two cores with AVX-512"
     yield ""
     yield from table(("tried, and not kept", "predicted", "measured"), REJECTED)

@@ -52,9 +52,8 @@ def bernoulli_nll_backward(dnll, logits, x):
     """dnll -> dlogits; see `ops.bernoulli_nll_backward`."""
     if not fits("BD *BD *B", x, logits, dnll):
         return ops.bernoulli_nll_backward(dnll, logits, x)
-    dlogits = memory.empty(logits.shape, x.dtype)
+    dlogits, parts = memory.empty(logits.shape, x.dtype), threads.worth(logits.size)
     dnll, logits = laid_out(dnll).reshape(-1), laid_out(logits).reshape(-1, x.shape[1])
-    parts = threads.worth(logits.size)
     threads.launch(_nll_backward, parts, dnll, logits, laid_out(x), dlogits.reshape(logits.shape))
     return dlogits
 

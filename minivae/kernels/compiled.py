@@ -35,13 +35,13 @@ class Cache(CompileResultCacheImpl):
         self.name = name
 
     def _key(self, signature, codegen):
-        key = hashlib.sha256(f"{self.name} {signature} {codegen.magic_tuple()}".encode()).hexdigest()
-        return f"{self.name}-{key[:24]}"
+        version = f"{signature} {codegen.magic_tuple()} {numba.threading_layer()}"
+        return f"{self.name}-{hashlib.sha256(version.encode()).hexdigest()[:24]}"
 
     def load_overload(self, signature, target_context):
         """The compiled version for this signature, or None."""
-        content = FOLDER.load(self._key(signature, target_context.codegen()))
         numba.get_num_threads()  # loads the threading layer, whose functions `in_parallel` calls by name
+        content = FOLDER.load(self._key(signature, target_context.codegen()))
         try:
             rtsys.initialize(target_context)  # all that a loaded kernel needs; compiling loads the rest
             if content:

@@ -7,6 +7,7 @@ fastmath, so NaN and infinity behave, and the bits of an element do not depend o
 """
 
 import math
+from functools import partial
 
 import numpy as np
 from numba import types
@@ -17,21 +18,21 @@ from .vectors import fma
 _f = np.float32
 
 
-def _floats(*numbers):
-    return tuple(map(_f, numbers))
+def _by_type(double, single):
+    """Let compiled code call `single` for a float32, and `double` for a float64."""
+
+    @overload(single)
+    def choose(x):
+        return single if x == types.float32 else lambda x: double(x)
+
+    return single
 
 
 @register_jitable
 def _horner(coefficients, x):
     """c0 x^4 + c1 x^3 + ... for five coefficients, the highest power first."""
     c0, c1, c2, c3, c4 = coefficients
-    return fma(fma(fma(fma(c0, x, c1), x, c2), x, c3), x, c4)
-
-
-@register_jitable
-def _number(bits):
-    # numba widens integer sums to int64; LLVM narrows them again when the result is cut back here
-    return np.int32(bits).view(np.float32)
+    return fma(fma(fma(fma(_f(c0), x, _f(c1)), x, _f(c2)), x, _f(c3)), x, _f(c4))
 
 
 # 1.5 * 2^23: a float32 of that size has no fraction bits, so adding it rounds to the nearest integer
@@ -40,14 +41,14 @@ _ROUND = _f(12582912.0)
 _ROUND_BITS = _ROUND.view(np.int32)
 # log 2 in two pieces; the first has few bits, so that n * _LN2_HIGH is exact for every n that occurs
 _LN2_HIGH, _LN2_LOW = _f(0.693359375), _f(-2.12194440e-4)
-_EXP = _floats(1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1)
+_EXP = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1)
 
 
-@register_jitable
-def _exp32(x):
+@partial(_by_type, math.exp)
+def exp(x):
     """e^x = 2^n e^r with x = n log 2 + r, |r| <= log(2) / 2, and a polynomial for e^r (Cephes expf).
 
-    Above 89 the result overflows to inf, below -104 it is 0, in between denormals come out right.
+    Within 1.5 ulp. Above 89 it overflows to inf, below -104 it is 0, in between denormals come out right.
     """
     # a NaN fails both comparisons and goes through
     x = _f(-104.0) if x < _f(-104.0) else x
@@ -60,15 +61,17 @@ def _exp32(x):
     # 2^n in two factors: 2^128 and 2^-149 are not normal float32 numbers, their square roots are
     exponent = np.float32(shifted).view(np.int32) - _ROUND_BITS
     half = exponent >> 1
-    return e_r * _number((half + 127) << 23) * _number((exponent - half + 127) << 23)
+    # numba widens integer sums to int64; LLVM narrows them again when the result is cut back here
+    low, high = np.int32((half + 127) << 23), np.int32((exponent - half + 127) << 23)
+    return e_r * low.view(np.float32) * high.view(np.float32)
 
 
-_ARTANH = _floats(0.116194386, 0.108516792, 0.142962899, 0.199998507, 0.333333337)
+_ARTANH = (0.116194386, 0.108516792, 0.142962899, 0.199998507, 0.333333337)
 
 
-@register_jitable
-def _log1p32(x):
-    """For 0 <= x <= 1: log(1 + x) = 2 artanh(s) with s = x / (2 + x) <= 1/3, by its odd series.
+@partial(_by_type, math.log1p)
+def log1p(x):
+    """Within 2 ulp for 0 <= x <= 1: log(1 + x) = 2 artanh(s) with s = x / (2 + x) <= 1/3, by its odd series.
 
     The coefficients of s^3, s^5, ... are fitted at Chebyshev nodes, within 4e-10.
     """
@@ -77,38 +80,18 @@ def _log1p32(x):
     return fma(double * z, _horner(_ARTANH, z), double)
 
 
-_TANH = _floats(-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1)
+_TANH = (-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1)
 
 
-@register_jitable
-def _tanh32(x):
-    """tanh x = 1 - 2 / (e^2x + 1), or its odd series below 0.625, where that cancels (Cephes tanhf)."""
+@partial(_by_type, math.tanh)
+def tanh(x):
+    """Within 1.5 ulp: 1 - 2 / (e^2x + 1), or an odd series below 0.625, where that cancels (Cephes tanhf)."""
     a = abs(x)
     z = x * x
     near = fma(_horner(_TANH, z) * z, x, x)
-    far = _f(1.0) - _f(2.0) / (_exp32(a + a) + _f(1.0))
+    far = _f(1.0) - _f(2.0) / (exp(a + a) + _f(1.0))
     far = -far if x < _f(0.0) else far
     return near if a < _f(0.625) else far
-
-
-def _by_type(single, double):
-    """A function for compiled code, which calls `single` for a float32 and `double` for a float64."""
-
-    def function(x):
-        return double(x)
-
-    function.__doc__ = single.__doc__
-
-    @overload(function)
-    def choose(x):
-        return (lambda x: single(x)) if x == types.float32 else (lambda x: double(x))
-
-    return function
-
-
-exp = _by_type(_exp32, math.exp)  # float32 within 1.5 ulp
-log1p = _by_type(_log1p32, math.log1p)  # for x in [0, 1]; float32 within 2 ulp
-tanh = _by_type(_tanh32, math.tanh)  # float32 within 1.5 ulp
 
 
 @register_jitable

@@ -6,11 +6,12 @@ sums, never a part of one.
 """
 
 import os
+import sys
 import threading
 from contextlib import suppress
 
 from llvmlite import ir
-from numba import config
+from numba import config, threading_layer
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
@@ -21,13 +22,13 @@ from .vectors import call
 SMALL = 10_000  # numbers in an elementwise kernel; a parallel launch takes as long as so many of them
 LINE = 16  # numbers in the cache lines that are never split between two threads
 _void, _int, _index, _bytes = ir.VoidType(), ir.IntType(32), ir.IntType(64), ir.IntType(8).as_pointer()
+_set = ir.IntType(1024)  # of cores, one bit for each
 # what numba's threads run: it takes the addresses of arguments, sizes, steps, and of data of its own
 _job = ir.FunctionType(_void, [_bytes.as_pointer(), _index.as_pointer(), _index.as_pointer(), _bytes])
 
-# Let an idle OpenMP worker spin for some 50 microseconds, not for 5 milliseconds, before it sleeps. Between
-# two kernels of a training step it need not sleep; but where another program wants the core, spinning workers
-# block the thread that the others wait for, and a launch takes a time slice of the scheduler. The runtime
-# reads its environment when it is loaded; a setting of the user's is respected
+# Let an idle OpenMP worker spin for some 50 microseconds before it sleeps, so that it is awake for the next
+# kernel of a step, and not for 5 milliseconds, in which it may block what another program waits for. The
+# runtime reads its environment when it is loaded; a setting of the user's is respected
 if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & set(os.environ):
     os.environ["GOMP_SPINCOUNT"] = "4000"
     with suppress(ImportError):  # numba uses another threading layer
@@ -78,6 +79,18 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=_in_child)
 
 
+def _keep_off(builder, core, worker):
+    """Keep a worker off the core of the thread that waits for it: Linux may wake it there again and again."""
+    met = builder.icmp_signed("==", core, call(builder, _int, "sched_getcpu"))
+    with builder.if_then(builder.and_(worker, met), likely=False):
+        cores = cgutils.alloca_once_value(builder, _set(0))
+        given = _index(_set.width // 8), builder.bitcast(cores, _bytes)
+        call(builder, _int, "sched_getaffinity", call(builder, _int, "getpid"), *given)
+        this = builder.shl(_set(1), builder.and_(builder.zext(core, _set), _set(_set.width - 1)))
+        builder.store(builder.and_(builder.load(cores), builder.not_(this)), cores)
+        call(builder, _int, "sched_setaffinity", _int(0), *given)  # it does nothing if no core is left
+
+
 @intrinsic
 def in_parallel(typing_context, share, parts, args):
     """Run share(index, parts, *args) for every index < parts at once, each on a thread, and wait for all.
@@ -98,12 +111,16 @@ def in_parallel(typing_context, share, parts, args):
 
         # numba steps through one "argument" byte by byte, from the address of our data: the distance from it
         # is the index of the first share that a job runs, and the size is how many
-        data = cgutils.make_anonymous_struct(builder, (parts, args_))
+        movable = sys.platform == "linux" and threading_layer() == "omp"  # the calling thread works, too
+        core = call(builder, _int, "sched_getcpu") if movable else _int(-1)
+        data = cgutils.make_anonymous_struct(builder, (parts, args_, core))
         job = ir.Function(builder.module, _job, builder.module.get_unique_name("job"))
         job.linkage = "internal"
         inside = ir.IRBuilder(job.append_basic_block())
         at, start = (inside.ptrtoint(p, _index) for p in (inside.load(job.args[0]), job.args[3]))
         found = inside.load(inside.bitcast(job.args[3], data.type.as_pointer()))
+        if movable:
+            _keep_off(inside, inside.extract_value(found, 2), inside.icmp_signed("!=", at, start))
         with cgutils.for_range(inside, inside.load(job.args[1]), intp=_index) as loop:
             index = inside.add(inside.sub(at, start), loop.index)
             run(inside, index, inside.extract_value(found, 0), inside.extract_value(found, 1))

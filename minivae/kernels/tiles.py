@@ -89,16 +89,14 @@ def column(out, i_low, height, j, columns, a_at, a_row, b_at, b_step, depth, edg
         ragged = rows < ROWS or columns * item < vectors * VECTOR_BYTES
         if ragged:
             target, step = edge.ctypes.data, edge.strides[0]
-            if add:
-                for r in range(rows):
-                    for c in range(columns):
-                        edge[r, c] = out[i + r, j + c]
+        for r in range(rows if ragged and add else 0):
+            for c in range(columns):
+                edge[r, c] = out[i + r, j + c]
         a_tile = a_at + (i - i_low) * a_row
         tile_product(out, vectors, a_tile, a_row, rows - 1, b_at, b_step, depth, target, step, add)
-        if ragged:
-            for r in range(rows):
-                for c in range(columns):
-                    out[i + r, j + c] = edge[r, c]
+        for r in range(rows if ragged else 0):
+            for c in range(columns):
+                out[i + r, j + c] = edge[r, c]
 
 
 @inner
@@ -166,9 +164,8 @@ def scratch_of(dtype, count):
 
 def run(kernel, kinds, work, *arrays, code):
     """Run a kernel whose products have `work` multiply-adds; `kinds` has a letter for each of the arrays."""
-    dtype = arrays[0].dtype
+    dtype, count = arrays[0].dtype, threads.get_threads()
     compile_for(kernel, kinds, dtype)
-    count = threads.get_threads()
     threads.launch(kernel, count if work > SMALL else 1, *arrays, scratch_of(dtype, count), code)
 
 
