@@ -79,16 +79,18 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=_in_child)
 
 
-def _keep_off(builder, core, worker):
+def _keep_off(builder, core, worker, parts):
     """Keep a worker off the core of the thread that waits for it: Linux may wake it there again and again."""
     met = builder.icmp_signed("==", core, call(builder, _int, "sched_getcpu"))
     with builder.if_then(builder.and_(worker, met), likely=False):
-        cores = cgutils.alloca_once_value(builder, _set(0))
-        given = _index(_set.width // 8), builder.bitcast(cores, _bytes)
+        place = cgutils.alloca_once_value(builder, _set(0))
+        given = _index(_set.width // 8), builder.bitcast(place, _bytes)
         call(builder, _int, "sched_getaffinity", call(builder, _int, "getpid"), *given)
-        this = builder.shl(_set(1), builder.and_(builder.zext(core, _set), _set(_set.width - 1)))
-        builder.store(builder.and_(builder.load(cores), builder.not_(this)), cores)
-        call(builder, _int, "sched_setaffinity", _int(0), *given)  # it does nothing if no core is left
+        cores, this = builder.load(place), builder.and_(builder.zext(core, _set), _set(_set.width - 1))
+        enough = builder.icmp_unsigned(">=", builder.ctpop(cores), builder.zext(parts, _set))
+        with builder.if_then(enough):
+            builder.store(builder.and_(cores, builder.not_(builder.shl(_set(1), this))), place)
+            call(builder, _int, "sched_setaffinity", _int(0), *given)
 
 
 @intrinsic
@@ -119,11 +121,12 @@ def in_parallel(typing_context, share, parts, args):
         inside = ir.IRBuilder(job.append_basic_block())
         at, start = (inside.ptrtoint(p, _index) for p in (inside.load(job.args[0]), job.args[3]))
         found = inside.load(inside.bitcast(job.args[3], data.type.as_pointer()))
+        count, handed, core = (inside.extract_value(found, i) for i in range(3))
         if movable:
-            _keep_off(inside, inside.extract_value(found, 2), inside.icmp_signed("!=", at, start))
+            _keep_off(inside, core, inside.icmp_signed("!=", at, start), count)
         with cgutils.for_range(inside, inside.load(job.args[1]), intp=_index) as loop:
             index = inside.add(inside.sub(at, start), loop.index)
-            run(inside, index, inside.extract_value(found, 0), inside.extract_value(found, 1))
+            run(inside, index, count, handed)
         inside.ret_void()
 
         place = cgutils.alloca_once_value
