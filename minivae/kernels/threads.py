@@ -1,4 +1,4 @@
-"""How many threads share a kernel, how they share it, and why only one kernel runs at a time.
+"""How many threads share a kernel, how they share it, on which cores, and why one kernel runs at a time.
 
 A share is an ordinary compiled function, and serves one thread or many. numba's `prange` would compile every
 loop several times, three times as long. Results do not depend on the number of threads: a thread owns whole
@@ -26,9 +26,9 @@ _set = ir.IntType(1024)  # of cores, one bit for each
 # what numba's threads run: it takes the addresses of arguments, sizes, steps, and of data of its own
 _job = ir.FunctionType(_void, [_bytes.as_pointer(), _index.as_pointer(), _index.as_pointer(), _bytes])
 
-# Let an idle OpenMP worker spin for some 50 microseconds before it sleeps, so that it is awake for the next
-# kernel of a step, and not for 5 milliseconds, in which it may block what another program waits for. The
-# runtime reads its environment when it is loaded; a setting of the user's is respected
+# Let an idle OpenMP worker spin for some 50 microseconds, so that it is awake for the next kernel of a step.
+# The default, 5 milliseconds, is too long: where other programs run, it holds up the thread that others wait
+# for. The runtime reads its environment when it is loaded; a setting of the user's is respected
 if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & set(os.environ):
     os.environ["GOMP_SPINCOUNT"] = "4000"
     with suppress(ImportError):  # numba uses another threading layer
@@ -79,18 +79,19 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=_in_child)
 
 
-def _keep_off(builder, core, worker, parts):
-    """Keep a worker off the core of the thread that waits for it: Linux may wake it there again and again."""
-    met = builder.icmp_signed("==", core, call(builder, _int, "sched_getcpu"))
-    with builder.if_then(builder.and_(worker, met), likely=False):
+def _keep_off(builder, parts, caller, core):
+    """Keep a worker off its caller's core, where Linux may wake it too late, if all parts have cores."""
+    thread, here = call(builder, _index, "pthread_self"), call(builder, _int, "sched_getcpu")
+    met = builder.and_(builder.icmp_signed("!=", caller, thread), builder.icmp_signed("==", core, here))
+    with builder.if_then(met, likely=False):
         place = cgutils.alloca_once_value(builder, _set(0))
         given = _index(_set.width // 8), builder.bitcast(place, _bytes)
-        call(builder, _int, "sched_getaffinity", call(builder, _int, "getpid"), *given)
+        call(builder, _int, "pthread_getaffinity_np", caller, *given)
         cores, this = builder.load(place), builder.and_(builder.zext(core, _set), _set(_set.width - 1))
         enough = builder.icmp_unsigned(">=", builder.ctpop(cores), builder.zext(parts, _set))
-        with builder.if_then(enough):
-            builder.store(builder.and_(cores, builder.not_(builder.shl(_set(1), this))), place)
-            call(builder, _int, "sched_setaffinity", _int(0), *given)
+        others = builder.and_(cores, builder.not_(builder.shl(_set(1), this)))
+        builder.store(builder.select(enough, others, _set(0)), place)
+        call(builder, _int, "sched_setaffinity", _int(0), *given)  # Linux refuses an empty set
 
 
 @intrinsic
@@ -113,17 +114,18 @@ def in_parallel(typing_context, share, parts, args):
 
         # numba steps through one "argument" byte by byte, from the address of our data: the distance from it
         # is the index of the first share that a job runs, and the size is how many
-        movable = sys.platform == "linux" and threading_layer() == "omp"  # the calling thread works, too
-        core = call(builder, _int, "sched_getcpu") if movable else _int(-1)
-        data = cgutils.make_anonymous_struct(builder, (parts, args_, core))
+        movable = sys.platform == "linux" and threading_layer() == "omp"  # where the caller runs a share, too
+        caller = call(builder, _index, "pthread_self") if movable else _index(0)
+        core = call(builder, _int, "sched_getcpu") if movable else _int(0)
+        data = cgutils.make_anonymous_struct(builder, (parts, args_, caller, core))
         job = ir.Function(builder.module, _job, builder.module.get_unique_name("job"))
         job.linkage = "internal"
         inside = ir.IRBuilder(job.append_basic_block())
         at, start = (inside.ptrtoint(p, _index) for p in (inside.load(job.args[0]), job.args[3]))
         found = inside.load(inside.bitcast(job.args[3], data.type.as_pointer()))
-        count, handed, core = (inside.extract_value(found, i) for i in range(3))
+        count, handed, *launched = (inside.extract_value(found, i) for i in range(4))
         if movable:
-            _keep_off(inside, core, inside.icmp_signed("!=", at, start), count)
+            _keep_off(inside, count, *launched)
         with cgutils.for_range(inside, inside.load(job.args[1]), intp=_index) as loop:
             index = inside.add(inside.sub(at, start), loop.index)
             run(inside, index, count, handed)
