@@ -9,18 +9,21 @@ STEP = 1e-30  # of the complex step: no difference is taken, so it may be as sma
 FALSE_ALARM = 5.0  # standard errors: one honest comparison in 1.7 million exceeds this
 
 
-def agree(name, got, want, tolerance):
-    """Shapes equal, and the worst entry within `tolerance` of the largest one wanted."""
+def agree(name, got, want, tolerance, sizes=None):
+    """Shapes equal, and the worst entry within `tolerance` of the largest one wanted, or of the largest size.
+
+    `sizes` are sums of absolute values: they bound the rounding of sums whose terms cancel.
+    """
     got, want = np.asarray(got), np.asarray(want)
     assert got.shape == want.shape, f"{name}: shape {got.shape}, expected {want.shape}"
     if not want.size:
         return
-    scale = np.max(np.abs(want)) or 1.0
+    scale = np.max(np.abs(want) if sizes is None else sizes) or 1.0
     error = np.abs(got - want)
     worst = np.unravel_index(np.argmax(np.where(np.isnan(error), np.inf, error)), want.shape)
     assert error[worst] <= tolerance * scale, (
         f"{name}: worst at {tuple(int(i) for i in worst)}: got {got[worst]!r}, want {want[worst]!r}, "
-        f"{error[worst] / scale:.1e} of the largest entry, allowed {tolerance:.0e}"
+        f"{error[worst] / scale:.1e} of the largest, allowed {tolerance:.0e}"
     )
 
 
