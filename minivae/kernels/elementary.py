@@ -19,7 +19,7 @@ _f = np.float32
 
 
 def _by_type(double, single):
-    """Let compiled code call `single` for a float32, and `double` for a float64."""
+    """Compiled code, and no other, calls `single` for a float32 and `double` for a float64."""
 
     @overload(single)
     def choose(x):
@@ -47,7 +47,7 @@ _EXP = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.66
 def exp(x):
     """e^x = 2^n e^r with x = n log 2 + r, |r| <= log(2) / 2, and a polynomial for e^r (Cephes expf).
 
-    float32 within 1.5 ulp; above 88.7 it is inf, below -104 it is 0, in between denormals come out right.
+    Within 1.5 ulp; above 88.7 the result is inf, below -104 it is 0, in between denormals come out right.
     """
     # a NaN fails both comparisons and goes through
     x = _f(-104.0) if x < _f(-104.0) else x
@@ -72,7 +72,7 @@ _ARTANH = (0.116194386, 0.108516792, 0.142962899, 0.199998507, 0.333333337)
 def log1p(x):
     """For 0 <= x <= 1: log(1 + x) = 2 artanh(s) with s = x / (2 + x) <= 1/3, by its odd series.
 
-    The coefficients of s^3, s^5, ... are fitted at Chebyshev nodes, within 4e-10. float32 within 2 ulp.
+    The coefficients of s^3, s^5, ... are fitted at Chebyshev nodes, within 4e-10; the result is within 2 ulp.
     """
     double = (x + x) / (_f(2.0) + x)  # 2 s: half of a denormal would lose a bit
     z = _f(0.25) * double * double
@@ -84,7 +84,7 @@ _TANH = (-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-
 
 @partial(_by_type, math.tanh)
 def tanh(x):
-    """1 - 2 / (e^2x + 1), or its odd series below 0.625 (Cephes tanhf); float32 within 1.5 ulp."""
+    """1 - 2 / (e^2x + 1), or a series below 0.625, where that cancels (Cephes tanhf); within 1.5 ulp."""
     a = abs(x)
     z = x * x
     near = fma(_horner(_TANH, z) * z, x, x)
@@ -95,6 +95,6 @@ def tanh(x):
 
 @register_jitable
 def sigmoid(x):
-    """1 / (1 + e^-x), which never overflows; float32 within 2.5 ulp."""
+    """1 / (1 + e^-x), which never overflows; within 2.5 ulp."""
     t = exp(-abs(x))
     return (_f(1.0) if x >= _f(0.0) else t) / (_f(1.0) + t)

@@ -80,7 +80,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _keep_off(builder, parts, caller, core):
-    """Keep a worker off its caller's core, where Linux may wake it too late, if all parts have cores."""
+    """Keep a worker off its caller's core, where Linux may wake it too late, if there are cores for all."""
     thread, here = call(builder, _index, "pthread_self"), call(builder, _int, "sched_getcpu")
     met = builder.and_(builder.icmp_signed("!=", caller, thread), builder.icmp_signed("==", core, here))
     with builder.if_then(met, likely=False):
@@ -112,12 +112,12 @@ def in_parallel(typing_context, share, parts, args):
             given = [index, parts, *cgutils.unpack_tuple(builder, given, len(args.types))]
             context.call_internal_no_propagate(builder, version.fndesc, signature, given)
 
-        # numba steps through one "argument" byte by byte, from the address of our data: the distance from it
-        # is the index of the first share that a job runs, and the size is how many
         movable = sys.platform == "linux" and threading_layer() == "omp"  # where the caller runs a share, too
         caller = call(builder, _index, "pthread_self") if movable else _index(0)
         core = call(builder, _int, "sched_getcpu") if movable else _int(0)
         data = cgutils.make_anonymous_struct(builder, (parts, args_, caller, core))
+        # numba steps through one "argument" byte by byte, from the address of our data: the distance from it
+        # is the index of the first share that a job runs, and the size is how many
         job = ir.Function(builder.module, _job, builder.module.get_unique_name("job"))
         job.linkage = "internal"
         inside = ir.IRBuilder(job.append_basic_block())
