@@ -13,6 +13,8 @@ import numpy as np
 
 from . import memory
 
+REAL = frozenset((np.dtype(np.float32), np.dtype(np.float64)))  # what kernels are compiled for
+
 
 def describe(value):
     """A short description of a value, for the end of an error message."""
@@ -177,6 +179,18 @@ def finite(name, array, expected, axes):
         where = ", ".join(f"{axis} {i}" for axis, i in zip(axes, index, strict=True))
         raise ValueError(f"{name} must be finite, got {array[tuple(index)]} at {where}")
     return array
+
+
+def multipliable(a, b, out=None):
+    """Refuse arrays other than a (m, k), b (k, n) and a writable out (m, n), all float32 or all float64."""
+    given = {"a": (a, "MK"), "b": (b, "KN")} | ({} if out is None else {"out": (out, "MN")})
+    shapes(**given)
+    for name, (array, _) in given.items():
+        if array.dtype not in REAL or array.dtype != a.dtype:
+            found = describe(array)
+            raise TypeError(f"a, b and out must all be float32 or all float64, got {name} as {found}")
+    if out is not None and not out.flags.writeable:
+        raise ValueError("out is read-only: give a writable array")
 
 
 def updatable(param, grad, *state, name=""):

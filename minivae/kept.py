@@ -6,6 +6,7 @@ It never ends a run. Where a file is damaged, a folder is read-only or a disk is
 import hashlib
 import os
 import shutil
+import sys
 import time
 from contextlib import suppress
 from functools import cache
@@ -17,30 +18,44 @@ KEPT = 7 * 24 * 3600  # seconds without use after which a folder is removed
 
 
 class Folder:
-    """A folder outside the package, named after a digest of all (bytes) that its contents depend on.
+    """A folder outside the package for what the modules of one of this package's folders compile.
 
-    After an edit or an update it is another folder, and nothing stale is found.
+    It is named after a digest of these modules, of those that they keep and hand out memory with, and of all
+    versions. After an edit or an update it is another folder, and nothing stale is found.
     """
 
-    def __init__(self, name, *made_from):
+    def __init__(self, name, *versions):
+        here = Path(__file__).parent
+        modules = here / "memory.py", here / "kept.py", *sorted((here / name).glob("*.py"))
+        made_from = repr((sys.version, *versions)).encode(), *(path.read_bytes() for path in modules)
         digest = hashlib.sha256(b"".join(made_from)).hexdigest()
         home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
         self.path = Path(os.environ.get("NUMBA_CACHE_DIR") or home, "minivae", f"{name}-{digest[:16]}")
-        self.name, self.tidy = name, cache(self._tidy)  # once in a process
+        self.name = name
+        self.tidy, self.announce = cache(self._tidy), cache(self._announce)  # once in a process
 
-    def load(self, key):
-        """The content kept under this key, or None."""
+    def _place(self, name, version):
+        return self.path / f"{name}-{hashlib.sha256(version.encode()).hexdigest()[:24]}"
+
+    def load(self, name, version):
+        """The content kept under this name for this version, or None."""
         self.tidy()
         with suppress(OSError):
-            found = (self.path / key).read_bytes()
+            found = self._place(name, version).read_bytes()
             if hashlib.sha256(found[32:]).digest() == found[:32]:
                 return found[32:]
         return None
 
-    def save(self, key, content):
+    def save(self, content, name, version):
         """Keep a content, if it can be written."""
-        with suppress(ValueError), files.replacing(self.path / key) as file:
+        with suppress(ValueError), files.replacing(self._place(name, version)) as file:
             file.write(hashlib.sha256(content).digest() + content)
+
+    def _announce(self):
+        """Say why the first run takes longer."""
+        writable = os.access(self.path, os.W_OK)
+        place = "kept on disk, so only this once" if writable else "no folder to keep them in is writable"
+        print(f"compiling the {self.name} for this machine ({place}) ...", file=sys.stderr, flush=True)
 
     def _tidy(self):
         """Mark the folder as used, and remove those of its name that no process has used for a week.

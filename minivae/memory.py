@@ -50,6 +50,11 @@ def converted(array, dtype):
     return result
 
 
+def laid_out(array):
+    """The array, or a copy if it is not contiguous, aligned and writable, as the kernels want it."""
+    return array if array.flags.carray else np.require(array, requirements="CAW")
+
+
 def kept_bytes():
     """Bytes of all blocks that `empty` may hand out again."""
     return sum(block.nbytes for entries in list(_kept.values()) for block, _ in entries)

@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from oracles import agree
 
 from minivae import kernels, ops, optimizers
+from minivae.kernels import tiles
+from minivae.kernels.compiled import compiled
 from minivae.kernels.threads import range_of
+from minivae.kernels.vectors import HALF, ROWS
 
 settings.register_profile("kernels", deadline=None, max_examples=60)  # the first example compiles
 settings.load_profile("kernels")
@@ -70,6 +73,43 @@ def test_matmul_keeps_nan_and_infinity(value):
     with np.errstate(invalid="ignore"):
         want = np.array([[sum(a[i] * b[:, j]) for j in range(6)] for i in range(9)])
     np.testing.assert_array_equal(kernels.matmul(a, b), want)
+
+
+@st.composite
+def mostly_zero(draw, rows, columns, dtype):
+    """Numbers in some columns or rows only, or here and there; contiguous by rows or by columns."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    shape = draw(st.sampled_from([(1, columns), (rows, 1), (rows, columns)]))
+    share = draw(st.sampled_from([0, 0.02, 0.2, 0.5]))
+    a = (rng.standard_normal((rows, columns)) * (rng.random(shape) < share)).astype(dtype)
+    return np.asfortranarray(a) if draw(st.booleans()) else a
+
+
+@given(st.data(), st.integers(1, 300), st.sampled_from([8, 16, 130, 1300]), st.integers(1, 100), FLOATS)
+def test_terms_of_zeros_are_left_out_of_sums_only_where_that_changes_nothing(data, m, k, n, dtype):
+    a, b = data.draw(mostly_zero(m, k, dtype)), data.draw(matrices(k, n, dtype))
+    check_product(kernels.matmul(a, b), a, b)
+    bad = b.copy()
+    value, row, column = data.draw(st.sampled_from([np.nan, np.inf, -np.inf])), k - 1, n // 2
+    bad[row, column] = value  # a[:, row] may be 0 in all rows: 0 times infinity is NaN
+    with np.errstate(invalid="ignore"):
+        want = value * a[:, row]
+    got = kernels.matmul(a, bad)
+    np.testing.assert_array_equal(got[:, column], want)
+    agree("others", np.delete(got, column, 1), np.delete(kernels.matmul(a, b), column, 1), 0)
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_the_list_of_terms_has_all_but_zeros(skip):
+    """A mistake here that keeps too many terms would change no result, and only take longer."""
+    a = np.zeros((3, 40, ROWS), np.float32)
+    a[1, 7, 0], a[1, 9, ROWS - 1], a[2, 39, HALF], a[2, 0, HALF - 1] = 1, np.nan, -np.inf, 1e-45
+    terms = np.full((6, tiles.DEPTH + 1), -1, np.intp)
+    listing = compiled(lambda terms, strips, skip: tiles.list_terms(terms, strips, skip))
+    listing(terms, a, skip)
+    found = [given[: given[-1]].tolist() for given in terms]
+    every = list(range(40))
+    assert found == ([every, every, [7], [9], [0], [39]] if skip else [every] * 6)
 
 
 F4, F8 = np.ones((2, 3), np.float32), np.ones((2, 3))

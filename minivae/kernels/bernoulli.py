@@ -9,7 +9,7 @@ from .. import memory, ops
 from . import elementary as el
 from . import threads
 from .compiled import compiled, inner
-from .door import fits, laid_out
+from .door import fits
 from .threads import in_parallel, range_of
 
 
@@ -19,8 +19,8 @@ def bernoulli_nll(logits, x):
         return ops.bernoulli_nll(logits, x)
     nll, parts = memory.empty(logits.shape[:-1], x.dtype), threads.worth(logits.size)
     terms = memory.empty((parts, x.shape[1]), x.dtype)
-    logits = laid_out(logits).reshape(-1, x.shape[1])
-    threads.launch(_nll, parts, logits, laid_out(x), terms, nll.reshape(-1))
+    logits = memory.laid_out(logits).reshape(-1, x.shape[1])
+    threads.launch(_nll, parts, logits, memory.laid_out(x), terms, nll.reshape(-1))
     return nll
 
 
@@ -53,8 +53,8 @@ def bernoulli_nll_backward(dnll, logits, x):
     if not fits("BD *BD *B", x, logits, dnll):
         return ops.bernoulli_nll_backward(dnll, logits, x)
     dlogits, parts = memory.empty(logits.shape, x.dtype), threads.worth(logits.size)
-    dnll, logits = laid_out(dnll).reshape(-1), laid_out(logits).reshape(-1, x.shape[1])
-    threads.launch(_nll_backward, parts, dnll, logits, laid_out(x), dlogits.reshape(logits.shape))
+    dnll, logits = memory.laid_out(dnll).reshape(-1), memory.laid_out(logits).reshape(-1, x.shape[1])
+    threads.launch(_nll_backward, parts, dnll, logits, memory.laid_out(x), dlogits.reshape(logits.shape))
     return dlogits
 
 

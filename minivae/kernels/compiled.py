@@ -3,12 +3,8 @@
 No loop may reorder a sum: there is no fastmath.
 """
 
-import hashlib
-import os
 import pickle
-import sys
-from functools import cache, partial
-from pathlib import Path
+from functools import partial
 
 import llvmlite
 import numba
@@ -18,12 +14,9 @@ from numba.core.registry import CPUDispatcher
 from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
-from .. import kept, memory
+from .. import kept
 
-# what compiled code calls, and how it is kept, is in any of these files
-_versions = sys.version, numba.__version__, llvmlite.__version__, np.__version__
-_modules = Path(memory.__file__), Path(kept.__file__), *sorted(Path(__file__).parent.glob("*.py"))
-FOLDER = kept.Folder("kernels", repr(_versions).encode(), *(path.read_bytes() for path in _modules))
+FOLDER = kept.Folder("kernels", numba.__version__, llvmlite.__version__, np.__version__)
 
 
 class Cache(CompileResultCacheImpl):
@@ -35,33 +28,24 @@ class Cache(CompileResultCacheImpl):
         self.name = name
 
     def _key(self, signature, codegen):
-        version = f"{signature} {codegen.magic_tuple()} {numba.threading_layer()}"
-        return f"{self.name}-{hashlib.sha256(version.encode()).hexdigest()[:24]}"
+        return self.name, f"{signature} {codegen.magic_tuple()} {numba.threading_layer()}"
 
     def load_overload(self, signature, target_context):
         """The compiled version for this signature, or None."""
         numba.get_num_threads()  # loads the threading layer, whose functions `in_parallel` calls by name
-        content = FOLDER.load(self._key(signature, target_context.codegen()))
+        content = FOLDER.load(*self._key(signature, target_context.codegen()))
         try:
             rtsys.initialize(target_context)  # all that a loaded kernel needs; compiling loads the rest
             if content:
                 return self.rebuild(target_context, pickle.loads(content))
         except Exception:  # whatever is wrong with the content: it is compiled again
             pass
-        _announce()
+        FOLDER.announce()
         return None
 
     def save_overload(self, signature, result):
         """Keep what was compiled."""
-        FOLDER.save(self._key(signature, result.codegen), dumps(self.reduce(result)))
-
-
-@cache
-def _announce():
-    """Say once why the first run takes longer."""
-    writable = os.access(FOLDER.path, os.W_OK)
-    place = "kept on disk, so only this once" if writable else "no folder to keep them in is writable"
-    print(f"compiling the kernels for this machine ({place}) ...", file=sys.stderr, flush=True)
+        FOLDER.save(dumps(self.reduce(result)), *self._key(signature, result.codegen))
 
 
 class _Inner(CPUDispatcher):

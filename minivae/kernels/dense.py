@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import memory, ops
 from .compiled import compiled, inner
-from .door import fits, laid_out
+from .door import fits
 from .threads import LINE, in_parallel, range_of
 from .tiles import ACTIVATIONS, IDENTITY, RELU, multiply, part_of, run, share
 
@@ -14,9 +14,9 @@ def dense_forward(x, W, b, activation="identity"):
     if not fits("BI IO O", x, W, b):
         return ops.dense_forward(x, W, b, activation)
     if activation in ACTIVATIONS:
-        y = multiply(x, W, laid_out(b), ACTIVATIONS.index(activation))  # (B, O)
+        y = multiply(x, W, memory.laid_out(b), ACTIVATIONS.index(activation))  # (B, O)
     else:
-        y = ops.activation_forward(multiply(x, W, laid_out(b)), activation)
+        y = ops.activation_forward(multiply(x, W, memory.laid_out(b)), activation)
     return y, (x, W, y, activation)
 
 
@@ -28,23 +28,23 @@ def dense_backward(dy, cache, input_gradient=True):
     if activation not in ACTIVATIONS:
         dy, activation = ops.activation_backward(dy, y, activation), "identity"
     dtype, (B, I), O = y.dtype, x.shape, y.shape[1]
-    dy, db = laid_out(dy), memory.empty((O,), dtype)
+    dy, db = memory.laid_out(dy), memory.empty((O,), dtype)
     da = dy if activation == "identity" else memory.empty(y.shape, dtype)
     dx, dW = memory.empty(x.shape if input_gradient else (0, I), dtype), memory.empty(W.shape, dtype)
-    arrays = dy, laid_out(y), da, db, da, x.T, W.T, dx, dW
+    arrays = dy, memory.laid_out(y), da, db, da, x.T, W.T, dx, dW
     run(_backward, "CCCcAAACC", B * I * O, *arrays, code=ACTIVATIONS.index(activation))
     return dx if input_gradient else None, dW, db
 
 
 @compiled
-def _backward(parts, dy, y, da, db, da_, x_T, W_T, dx, dW, scratch, code):
+def _backward(parts, dy, y, da, db, da_, x_T, W_T, dx, dW, scratch, lists, code):
     """da = dy * act'(a); then, once all of it is there, dx, dW and db, which do not need each other.
 
     `da_` is da once more, in the type of a matrix with any strides, which is what `share` takes.
     """
     if code != IDENTITY:
         in_parallel(_activation, parts, (dy, y, da, code))
-    in_parallel(_gradients, parts, (da, db, da_, x_T, W_T, dx, dW, scratch))
+    in_parallel(_gradients, parts, (da, db, da_, x_T, W_T, dx, dW, scratch, lists))
 
 
 @inner
@@ -64,11 +64,11 @@ def _activation(index, parts, dy, y, da, code):
 
 
 @inner
-def _gradients(index, parts, da, db, da_, x_T, W_T, dx, dW, scratch):
+def _gradients(index, parts, da, db, da_, x_T, W_T, dx, dW, scratch, lists):
     """A thread's share of dx = da @ W.T and dW = x.T @ da; and of db, whole columns of da in row order."""
     no_bias, identity = db[:0], np.intp(IDENTITY)  # typed like those of a product: one version of `share`
-    share(index, parts, da_, W_T, dx, scratch, no_bias, identity)
-    share(index, parts, x_T, da_, dW, scratch, no_bias, identity)
+    share(index, parts, da_, W_T, dx, scratch, lists, no_bias, identity)
+    share(index, parts, x_T, da_, dW, scratch, lists, no_bias, identity)
     low, high = range_of(db.size, LINE, index, parts)
     total = db[low:high]
     total[:] = 0

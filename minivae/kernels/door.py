@@ -7,13 +7,10 @@ raises an error in one sentence. Both backends thus give the same answer to the 
 
 from functools import lru_cache
 
-import numpy as np
 from numba import config
 from numpy import ndarray
 
-from .. import arguments
-
-REAL = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
+from ..arguments import REAL, first_misfit
 
 
 def fits(axes, *arrays):
@@ -37,9 +34,4 @@ def _agree(axes, *kinds):
     # without its compiler numba runs kernels as Python code, which cannot call the vector instructions
     if config.DISABLE_JIT or dtypes[0] not in REAL or len({*dtypes}) > 1 or any(0 in s for s in shapes):
         return False
-    return arguments.first_misfit(*zip(axes.split(), axes.split(), shapes, strict=True))[0] is None
-
-
-def laid_out(array):
-    """The array, or a copy if it is not contiguous, aligned and writable, as the loops are compiled for."""
-    return array if array.flags.carray else np.require(array, requirements="CAW")
+    return first_misfit(*zip(axes.split(), axes.split(), shapes, strict=True))[0] is None

@@ -3,27 +3,28 @@
 A tile of out, at most ROWS rows by VECTORS vectors, stays in registers for the whole sum: 8 x 3 of them take
 11 loads for 24 multiply-adds at each k. A panel, the columns of b under one tile, is copied beforehand, so
 that the innermost loop walks straight through memory. Rows of a are read where they are, unless their numbers
-lie apart, as those of x.T do. So a, a.T, b and b.T share one path.
+lie apart, as those of x.T do: then they are copied into strips of ROWS. So a, a.T, b and b.T share one path.
+
+Four of five pixels of MNIST are 0, and two of three at once in HALF images or neighbouring pixels. If a first
+look finds many zeros, the other terms of a sum are listed, and only these are added.
 """
 
 from functools import cache, lru_cache
 
 import numpy as np
-from numba import carray, config, from_dtype, types
+from numba import config, from_dtype, types
 
-from .. import memory
-from ..arguments import describe, shapes
+from .. import arguments, memory
 from . import elementary as el
 from . import threads
 from .compiled import compiled, inner
-from .door import REAL
 from .threads import LINE, in_parallel, range_of
-from .vectors import BLOCK, ROWS, VECTOR_BYTES, VECTORS, pointer, prefetch, tile_product, transpose_block
+from .vectors import BLOCK, HALF, ROWS, VECTOR_BYTES, VECTORS, filled, move_block, tile_product
 
 DEPTH = 1024 if VECTOR_BYTES == 64 else 400  # terms of a sum over one packed panel: 200 KB, or 40 KB at most
 HEIGHT = 1024  # rows of a at a time, so that copies of them stay small
-AHEAD = 12  # rows of b to load early: they may lie a page apart, where the processor does not look ahead
 FEW = 64  # rows for which packing costs more than it brings
+SAMPLE = 16  # one of so many terms is looked at, to tell whether it pays to look for those that are 0
 SMALL = 150_000  # multiply-adds of a product for which one thread is enough: few, so that others stay awake
 # what is done with a finished tile; other activations are applied by `ops`
 ACTIVATIONS = ("identity", "relu", "tanh")
@@ -42,25 +43,34 @@ def part_of(shape, index, parts):
 def pack(panel, b, k_low, depth, j_low, columns):
     """panel[k, c] = b[k_low + k, j_low + c] for c < columns, and 0 from there to the panel's width."""
     item, (b_row, b_column), width = b.itemsize, b.strides, panel.shape[1]
-    source = b.ctypes.data + k_low * b_row + j_low * b_column
-    # if the columns of b are contiguous, squares are transposed in registers, and loops do the rest
-    quick, squares = (depth // BLOCK * BLOCK, columns // BLOCK * BLOCK) if b_row == item else (0, 0)
+    source, turned = b.ctypes.data + k_low * b_row + j_low * b_column, b_row == item
+    # if rows or columns of b are contiguous, squares go through registers, and loops do the rest
+    whole = turned or b_column == item
+    quick, squares = (depth // BLOCK * BLOCK, columns // BLOCK * BLOCK) if whole else (0, 0)
     for k in range(0, quick, BLOCK):
         for c in range(0, squares, BLOCK):
-            target = panel.ctypes.data + (k * width + c) * item
-            transpose_block(panel, target, width * item, source + k * b_row + c * b_column, b_column)
-    for k in range(depth):
-        if b_column == item:
-            for line in range(0, columns * item, memory.LINE):
-                prefetch(source + (k + AHEAD) * b_row + line)
-            row, packed = carray(pointer(source + k * b_row, panel), (columns,)), panel[k]
-            for c in range(columns):
-                packed[c] = row[c]
-        else:
-            for c in range(squares if k < quick else 0, columns):
-                panel[k, c] = b[k_low + k, j_low + c]
+            target, square = panel.ctypes.data + (k * width + c) * item, source + k * b_row + c * b_column
+            move_block(panel, target, width * item, square, b_column if turned else b_row, turned)
+    for k in range(quick if squares == width else 0, depth):
+        for c in range(squares if k < quick else 0, columns):
+            panel[k, c] = b[k_low + k, j_low + c]
         for c in range(columns, width):
             panel[k, c] = 0
+
+
+@inner
+def list_terms(terms, strips, skip):
+    """terms[s] = the numbers k of the terms to add, in order; in the last place, how many they are.
+
+    If `skip`, s counts half strips, and k where all HALF numbers are 0 are left out; but not from the first
+    strip: 0 times infinity is not 0, and its sums tell whether b has such a number.
+    """
+    for s in range(len(terms)):
+        n = 0
+        for k in range(strips.shape[1]):
+            terms[s, n] = k
+            n += not skip or s < 2 or filled(strips, strips[s // 2, k, s % 2 * HALF :].ctypes.data)
+        terms[s, DEPTH] = n
 
 
 @inner
@@ -80,42 +90,52 @@ def finish(out, bias, code, i_from, i_to, j_from, j_to):
 
 
 @inner
-def column(out, i_low, height, j, columns, a_at, a_row, b_at, b_step, depth, edge, add):
-    """The tiles of so many rows of out from i_low on, and columns from j on: all that one panel is for."""
+def column(out, i_from, i_to, j, columns, a_at, a_row, b_at, b_step, depth, terms, edge, add):
+    """The tiles of these rows of out, and of columns from j on: what one panel is for."""
     N, item, vectors = out.shape[1], out.itemsize, -(-columns * out.itemsize // VECTOR_BYTES)
-    for i in range(i_low, i_low + height, ROWS):
-        rows = min(ROWS, i_low + height - i)
+    height = HALF if len(terms) > 1 else ROWS
+    for i in range(i_from, i_to, height):
+        rows, list_at, count = min(height, i_to - i), 0, depth
+        if len(terms):
+            of_strip = terms[min((i - i_from) // HALF, len(terms) - 1)]
+            list_at, count = types.intp(of_strip.ctypes.data), of_strip[DEPTH]
         target, step = out.ctypes.data + (i * N + j) * item, N * item
-        ragged = rows < ROWS or columns * item < vectors * VECTOR_BYTES
+        ragged = rows < height or columns * item < vectors * VECTOR_BYTES
         if ragged:
             target, step = edge.ctypes.data, edge.strides[0]
         for r in range(rows if ragged and add else 0):
             for c in range(columns):
                 edge[r, c] = out[i + r, j + c]
-        a_tile = a_at + (i - i_low) * a_row
-        tile_product(out, vectors, a_tile, a_row, rows - 1, b_at, b_step, depth, target, step, add)
+        a_tile = a_at + (i - i_from) // ROWS * ROWS * a_row + (i - i_from) % ROWS * item
+        tile_product(out, vectors, a_tile, a_row, rows - 1, list_at, count, b_at, b_step, target, step, add)
         for r in range(rows if ragged else 0):
             for c in range(columns):
                 out[i + r, j + c] = edge[r, c]
 
 
 @inner
-def share(index, parts, a, b, out, scratch, bias, code):
+def share(index, parts, a, b, out, scratch, lists, bias, code):
     """One thread's share of out = act(a @ b + bias), see `part_of`."""
     K, item, lanes = a.shape[1], out.itemsize, VECTOR_BYTES // out.itemsize
     i_from, i_to, j_from, j_to = part_of(out.shape, index, parts)
-    few = i_to - i_from <= FEW and b.strides[1] == item
+    few, sample = i_to - i_from <= FEW and b.strides[1] == item, a[i_from : i_from + ROWS, ::SAMPLE]
+    skip = not few and 3 * np.count_nonzero(sample) < sample.size
+    listed = skip or a.strides[1] != item or a.strides[0] % 4096 == 0
     edge = scratch[index, -ROWS * VECTORS * lanes :].reshape((ROWS, VECTORS * lanes))  # a tile where out ends
     panels = DEPTH * VECTORS * lanes
     for k_low in range(0, max(K, 1), DEPTH):
         depth, add = min(DEPTH, K - k_low), k_low > 0
         for i_low in range(i_from, i_to, HEIGHT):
-            height, width = min(HEIGHT, i_to - i_low), depth + lanes  # rows 2^n apart would share few lines
+            i_high = min(i_low + HEIGHT, i_to)
             a_at, a_row = a.ctypes.data + i_low * a.strides[0] + k_low * a.strides[1], a.strides[0]
-            if a.strides[1] != item or a_row % 4096 == 0:
-                strips = scratch[index, panels : panels + height * width].reshape((height, width))
-                pack(strips, a, i_low, height, k_low, depth)
-                a_at, a_row = strips.ctypes.data, width * item
+            count = -(-(i_high - i_low) // ROWS) if listed else 0  # of strips
+            strips = scratch[index, panels : panels + count * depth * ROWS].reshape((count, depth, ROWS))
+            terms = lists[index, : 2 * count if skip else min(count, 1)]
+            if listed:
+                for i in range(i_low, i_high, ROWS):
+                    pack(strips[(i - i_low) // ROWS], a.T, k_low, depth, i, min(ROWS, i_high - i))
+                list_terms(terms, strips, skip)
+                a_at, a_row = types.intp(strips.ctypes.data), depth * item
             j = j_from
             while j < j_to:
                 left = -(-(j_to - j) // lanes)  # two tiles of 2 and 2 vectors are faster than 3 and 1
@@ -127,22 +147,28 @@ def share(index, parts, a, b, out, scratch, bias, code):
                     panel = scratch[index, : depth * vectors * lanes].reshape((depth, vectors * lanes))
                     pack(panel, b, k_low, depth, j, columns)
                     b_at, b_step = panel.ctypes.data, panel.strides[0]
-                column(out, i_low, height, j, columns, a_at, a_row, b_at, b_step, depth, edge, add)
+                first = min(i_low + ROWS, i_high) if skip else i_high
+                for i, end in ((i_low, first), (first, i_high)):
+                    a_i, of_i = a_at + (i - i_low) * a_row, terms[(i - i_low) // HALF :]
+                    column(out, i, end, j, columns, a_i, a_row, b_at, b_step, depth, of_i, edge, add)
+                    if skip and i == i_low and not np.isfinite(out[i:end, j : j + columns].sum()):
+                        skip = False
+                        list_terms(terms, strips, skip)
                 j += columns
     if bias.size:
         finish(out, bias, code, i_from, i_to, j_from, j_to)
 
 
 @compiled
-def product(parts, a, b, out, bias, scratch, code):
+def product(parts, a, b, out, bias, scratch, lists, code):
     """All shares of the product at once."""
-    in_parallel(share, parts, (a, b, out, scratch, bias, code))
+    in_parallel(share, parts, (a, b, out, scratch, lists, bias, code))
 
 
 @cache
 def compile_for(kernel, kinds, dtype):
     """Compile the kernel of products for one type, and for these kinds of arrays."""
-    number = from_dtype(dtype)
+    number, lists = from_dtype(dtype), types.Array(types.intp, 3, "C")
     array = {
         "A": types.Array(number, 2, "A", readonly=True, aligned=False),  # of any strides
         "C": types.Array(number, 2, "C"),
@@ -150,23 +176,24 @@ def compile_for(kernel, kinds, dtype):
     }
     with threads.lock:
         kernel.disable_compile(False)
-        kernel.compile((types.intp, *[array[kind] for kind in kinds], array["C"], types.intp))
+        kernel.compile((types.intp, *[array[kind] for kind in kinds], array["C"], lists, types.intp))
         kernel.disable_compile()
 
 
 @lru_cache(maxsize=2)  # one for each type, while the number of threads is the same
 def scratch_of(dtype, count):
-    """For each of so many threads a panel of b, copied rows of a, and a tile; for products of any size."""
+    """For each of so many threads a panel of b, strips of a, a tile; and lists of terms. For all sizes."""
     lanes = VECTOR_BYTES // dtype.itemsize
-    width = (DEPTH + ROWS) * VECTORS * lanes + HEIGHT * (DEPTH + lanes)
-    return memory.empty((count, width), dtype)
+    width = (DEPTH + ROWS) * VECTORS * lanes + HEIGHT * DEPTH
+    lists = memory.empty((count, HEIGHT // HALF, DEPTH + 1), np.dtype(np.intp))
+    return memory.empty((count, width), dtype), lists
 
 
 def run(kernel, kinds, work, *arrays, code):
     """Run a kernel whose products have `work` multiply-adds; `kinds` has a letter for each of the arrays."""
     dtype, count = arrays[0].dtype, threads.get_threads()
     compile_for(kernel, kinds, dtype)
-    threads.launch(kernel, count if work > SMALL else 1, *arrays, scratch_of(dtype, count), code)
+    threads.launch(kernel, count if work > SMALL else 1, *arrays, *scratch_of(dtype, count), code)
 
 
 def multiply(a, b, bias=None, activation=0):
@@ -185,15 +212,7 @@ def matmul(a, b, out=None):
     share memory with a or b: the product is copied into it. Error: each entry is one chain of k fused
     multiply-adds, so within k eps sum |a| |b|. Raises ValueError for sizes, TypeError for types.
     """
-    given = {"a": (a, "MK"), "b": (b, "KN")} | ({} if out is None else {"out": (out, "MN")})
-    shapes(**given)
-    for name, (array, _) in given.items():
-        if array.dtype not in REAL or array.dtype != a.dtype:
-            raise TypeError(
-                f"a, b and out must all be float32 or all float64, got {name} as {describe(array)}"
-            )
-    if out is not None and not out.flags.writeable:
-        raise ValueError("out is read-only: give a writable array")
+    arguments.multipliable(a, b, out)
     product = np.matmul(a, b) if config.DISABLE_JIT else multiply(np.asarray(a), np.asarray(b))
     if out is None:
         return product

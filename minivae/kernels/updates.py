@@ -13,10 +13,10 @@ import weakref
 import numpy as np
 from numba import carray, config
 
-from .. import arguments, optimizers
+from .. import memory, optimizers
+from ..arguments import REAL, updatable
 from . import threads
 from .compiled import compiled, inner
-from .door import REAL, laid_out
 from .threads import LINE, in_parallel, range_of
 from .vectors import pointer
 
@@ -39,7 +39,7 @@ def adam_update(param, grad, m, v, t, lr, beta1, beta2, eps):
 
 
 def _update(recurrence, row, *settings):
-    arguments.updatable(*row)
+    updatable(*row)
     Table([row]).update(recurrence, [row], *settings)
 
 
@@ -65,7 +65,7 @@ class Table:
     def update(self, recurrence, rows, *settings):
         """Run a recurrence of `optimizers` on all rows; in NumPy if they do not fit or share memory."""
         if self.fits and all(type(row[1]) is np.ndarray for row in rows):
-            grads = [laid_out(row[1]) for row in rows]
+            grads = [memory.laid_out(row[1]) for row in rows]
             copied = [row[1] for row, grad in zip(rows, grads, strict=True) if row[1] is not grad]
             tied = any(np.may_share_memory(grad, pin()) for grad in copied for pin in self.pins)
             addresses = self.addresses.copy()

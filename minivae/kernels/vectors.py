@@ -1,12 +1,13 @@
 """What a plain loop cannot say: LLVM vectors that stay in registers.
 
 Each intrinsic is a handful of LLVM instructions that numba inlines: the register tile of the matrix product,
-the transpose of a small square, the fused multiply-add, the early load. They are correct on every machine,
+the move of a small square, the search for zeros, the fused multiply-add. They are correct on every machine,
 since LLVM splits a vector that the machine does not have; only the sizes below are chosen for this one. All
 addresses are integers, and all steps are in bytes, as strides are.
 """
 
 import platform
+from itertools import product
 
 import llvmlite.binding as llvm
 from llvmlite import ir
@@ -20,8 +21,8 @@ VECTOR_BYTES = 64 if _wide else 32 if _x86 else 16
 # 8 x 3 accumulators + 3 of b + 1 of a = 28 of 32 registers; x86 before AVX-512 has only 16
 ROWS = 8 if _wide or not _x86 else 4
 VECTORS = 3
-UNROLL = 4  # terms of a sum for each turn of the innermost loop; a power of two
-BLOCK = VECTOR_BYTES // 8  # packing transposes squares of this size: it divides the width of every panel
+HALF = ROWS // 2  # rows of a tile where these are enough
+BLOCK = VECTOR_BYTES // 8  # packing moves squares of this size: it divides the width of every panel
 
 _index, _lane = ir.IntType(64), ir.IntType(32)
 
@@ -38,7 +39,7 @@ class _Vectors:
     def __init__(self, context, builder, like, count):
         self.builder = builder
         self.number = context.get_value_type(like.dtype)
-        self.type = ir.VectorType(self.number, count)
+        self.type, self.item = ir.VectorType(self.number, count), _index(like.dtype.bitwidth // 8)
         # fmuladd, not fma: a machine without that instruction multiplies and adds, where fma would call a
         # library for every number
         self.fmuladd = f"llvm.fmuladd.v{count}f{like.dtype.bitwidth}"
@@ -70,93 +71,98 @@ class _Vectors:
 
 
 @intrinsic
-def tile_product(typing_context, like, vectors, a, a_row, last, b, b_step, depth, out, out_row, add):
-    """out[i, j] (+)= sum_k a[i, k] b[k, j] over k < depth, for ROWS rows and 1 to VECTORS vectors a row.
+def tile_product(typing_context, like, vectors, a, a_row, last, terms, count, b, b_step, out, out_row, add):
+    """out[i, j] (+)= sum_k a[i, k] b[k, j], for ROWS rows and 1 to VECTORS vectors a row.
 
-    `like` is an array that tells the type; a, b and out are addresses; a_row, b_step and out_row lead to the
-    next row. Rows of a are contiguous; those after the `last` are not read: the last is used again in their
-    place, or half as many are computed where these are enough. `add` says whether the sums start from what
-    is in out. Every sum is one chain of fused multiply-adds in the order of k, wherever the tile lies:
-    results do not depend on the number of threads.
+    `like` is an array that tells the type; a, terms, b and out are addresses; a_row, b_step and out_row lead
+    to the next row. If `terms` is 0, k < count, and rows of a are contiguous; else it lists `count` numbers
+    k, and a is a strip: the ROWS numbers of every k are contiguous. Rows after the `last` are not read: the
+    last is used again in their place, or HALF are computed where these are enough. `add` says whether the
+    sums start from what is in out. Every sum is one chain of fused multiply-adds in the order of k, wherever
+    the tile lies: results do not depend on the number of threads.
     """
 
     def codegen(context, builder, signature, args):
-        _, vectors, *args = args
+        _, vectors, a, a_row, last, terms, count, b, b_step, out, out_row, add = args
         v = _Vectors(context, builder, like, VECTOR_BYTES * 8 // like.dtype.bitwidth)
-        with builder.if_else(builder.icmp_signed("<", args[2], _index(ROWS // 2))) as heights:
-            for rows, height in zip((ROWS // 2, ROWS), heights, strict=True):
-                with height:
-                    for count in range(1, VECTORS + 1):
-                        with builder.if_then(builder.icmp_signed("==", vectors, _index(count))):
-                            _tile(v, rows, count, *args)
+        low, given = builder.icmp_signed("<", last, _index(HALF)), builder.icmp_signed("!=", terms, _index(0))
+        inside = [builder.icmp_signed("<", _index(i), last) for i in range(ROWS)]
+        starts = [v.at(a, builder.select(inside[i], _index(i), last), a_row) for i in range(ROWS)]
+        strip = [v.at(a, i, v.item) for i in range(ROWS)]
+        for rows, width, listed in product((HALF, ROWS), range(1, VECTORS + 1), (False, True)):
+            a_at, a_step = (strip, builder.mul(v.item, _index(ROWS))) if listed else (starts, v.item)
+            chosen = builder.icmp_signed("==", vectors, _index(width))
+            for condition, wanted in ((low, rows == HALF), (given, listed)):
+                chosen = builder.and_(chosen, condition if wanted else builder.not_(condition))
+            with builder.if_then(chosen):
+                places = product(range(rows), range(width))
+                tile = {(i, j): v.at(out, i, out_row, j * VECTOR_BYTES) for i, j in places}
+                # LLVM turns these stack slots into registers
+                sums = {c: cgutils.alloca_once_value(builder, ir.Constant(v.type, None)) for c in tile}
+                with builder.if_then(builder.trunc(add, ir.IntType(1))):  # else out may be far away
+                    for c, place in tile.items():
+                        builder.store(v.load(place), sums[c])
+                with cgutils.for_range(builder, count, intp=_index) as loop:
+                    k = v.load(v.at(terms, loop.index, _index(8)), _index) if listed else loop.index
+                    row = [v.load(v.at(b, k, b_step, j * VECTOR_BYTES)) for j in range(width)]
+                    for i in range(rows):
+                        a_ik = v.everywhere(v.at(a_at[i], k, a_step))
+                        for j in range(width):
+                            total = call(builder, v.type, v.fmuladd, a_ik, row[j], builder.load(sums[i, j]))
+                            builder.store(total, sums[i, j])
+                for c, place in tile.items():
+                    v.store(builder.load(sums[c]), place)
         return context.get_dummy_value()
 
-    return types.void(like, *(types.intp,) * 9, add), codegen
-
-
-def _tile(v, rows, vectors, a, a_row, last, b, b_step, depth, out, out_row, add):
-    """Emit the tile of one size."""
-    builder = v.builder
-    tile = {(i, j): v.at(out, i, out_row, j * VECTOR_BYTES) for i in range(rows) for j in range(vectors)}
-    starts, item = [], _index(VECTOR_BYTES // v.type.count)
-    for i in range(rows):
-        inside = builder.icmp_signed("<", _index(i), last)
-        starts.append(v.at(a, builder.select(inside, _index(i), last), a_row))
-    # LLVM turns these stack slots into registers
-    sums = {c: cgutils.alloca_once_value(builder, ir.Constant(v.type, None)) for c in tile}
-    with builder.if_then(builder.trunc(add, ir.IntType(1))):  # else out is not read: it may be far away
-        for c, place in tile.items():
-            builder.store(v.load(place), sums[c])
-    whole = builder.and_(depth, _index(-UNROLL))
-    for begin, end, count in ((_index(0), whole, UNROLL), (whole, depth, 1)):
-        with cgutils.for_range_slice(builder, begin, end, _index(count), intp=_index) as (start, _):
-            for n in range(count):
-                k = builder.add(start, _index(n))
-                row = [v.load(v.at(b, k, b_step, j * VECTOR_BYTES)) for j in range(vectors)]
-                for i in range(rows):
-                    a_ik = v.everywhere(v.at(starts[i], k, item))
-                    for j in range(vectors):
-                        sum_ij = builder.load(sums[i, j])
-                        builder.store(call(builder, v.type, v.fmuladd, a_ik, row[j], sum_ij), sums[i, j])
-    for c, place in tile.items():
-        v.store(builder.load(sums[c]), place)
+    return types.void(like, *(types.intp,) * 10, add), codegen
 
 
 @intrinsic
-def transpose_block(typing_context, like, target, target_row, source, source_row):
-    """target[k, i] = source[i, k] for a BLOCK x BLOCK square, transposed in registers."""
+def move_block(typing_context, like, target, target_row, source, source_row, turned):
+    """target[i, j] = source[i, j] in a BLOCK x BLOCK square; or source[j, i], transposed in registers."""
 
     def codegen(context, builder, signature, args):
-        _, target, target_row, source, source_row = args
+        _, target, target_row, source, source_row, turned = args
         v = _Vectors(context, builder, like, BLOCK)
         rows = [v.load(v.at(source, i, source_row)) for i in range(BLOCK)]
-        # swap the off-diagonal halves, then those of each quarter, and so on: log2(BLOCK) rounds
-        half = BLOCK // 2
-        while half:
-            keep = [c if not c & half else BLOCK + c - half for c in range(BLOCK)]
-            swap = [c + half if not c & half else BLOCK + c for c in range(BLOCK)]
-            for i in range(BLOCK):
-                if not i & half:
-                    pair = rows[i], rows[i + half]
-                    rows[i], rows[i + half] = v.shuffle(*pair, keep), v.shuffle(*pair, swap)
-            half //= 2
-        for k in range(BLOCK):
-            v.store(rows[k], v.at(target, k, target_row))
+        with builder.if_else(builder.trunc(turned, ir.IntType(1))) as (across, straight):
+            with straight:
+                for i in range(BLOCK):
+                    # load the next square early: it may lie pages apart, where the processor does not look
+                    ahead = v.at(source, BLOCK + i, source_row)
+                    place, how = builder.inttoptr(ahead, ir.IntType(8).as_pointer()), map(_lane, (0, 3, 1))
+                    call(
+                        builder, ir.VoidType(), "llvm.prefetch.p0", place, *how
+                    )  # to read them, to keep them
+                    v.store(rows[i], v.at(target, i, target_row))
+            with across:
+                # swap the off-diagonal halves, then those of each quarter, and so on: log2(BLOCK) rounds
+                half = BLOCK // 2
+                while half:
+                    keep = [c if not c & half else BLOCK + c - half for c in range(BLOCK)]
+                    swap = [c + half if not c & half else BLOCK + c for c in range(BLOCK)]
+                    for i in range(BLOCK):
+                        if not i & half:
+                            pair = rows[i], rows[i + half]
+                            rows[i], rows[i + half] = v.shuffle(*pair, keep), v.shuffle(*pair, swap)
+                    half //= 2
+                for i in range(BLOCK):
+                    v.store(rows[i], v.at(target, i, target_row))
         return context.get_dummy_value()
 
-    return types.void(like, *(types.intp,) * 4), codegen
+    return types.void(like, *(types.intp,) * 4, types.boolean), codegen
 
 
 @intrinsic
-def prefetch(typing_context, address):
-    """Start to load the cache line at an address, which need not be that of an array."""
+def filled(typing_context, like, address):
+    """Whether any of the HALF numbers from an address on is not 0."""
 
     def codegen(context, builder, signature, args):
-        place, how = builder.inttoptr(args[0], ir.IntType(8).as_pointer()), (_lane(0), _lane(3), _lane(1))
-        call(builder, ir.VoidType(), "llvm.prefetch.p0", place, *how)  # to read data, and to keep them
-        return context.get_dummy_value()
+        v, bits = _Vectors(context, builder, like, HALF), ir.IntType(HALF)
+        unlike = builder.fcmp_unordered("!=", v.load(args[1]), ir.Constant(v.type, None))
+        return builder.icmp_unsigned("!=", builder.bitcast(unlike, bits), bits(0))
 
-    return types.void(types.intp), codegen
+    return types.boolean(like, types.intp), codegen
 
 
 @intrinsic
