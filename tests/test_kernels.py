@@ -2,6 +2,7 @@
 
 import inspect
 
+import numba
 import numpy as np
 import oracles
 import pytest
@@ -11,7 +12,6 @@ from oracles import agree
 
 from minivae import kernels, ops, optimizers
 from minivae.kernels import tiles
-from minivae.kernels.compiled import compiled
 from minivae.kernels.threads import range_of
 from minivae.kernels.vectors import HALF, ROWS
 
@@ -105,11 +105,21 @@ def test_the_list_of_terms_has_all_but_zeros(skip):
     a = np.zeros((3, 40, ROWS), np.float32)
     a[1, 7, 0], a[1, 9, ROWS - 1], a[2, 39, HALF], a[2, 0, HALF - 1] = 1, np.nan, -np.inf, 1e-45
     terms = np.full((6, tiles.DEPTH + 1), -1, np.intp)
-    listing = compiled(lambda terms, strips, skip: tiles.list_terms(terms, strips, skip))
-    listing(terms, a, skip)
+    numba.njit(lambda terms, strips, skip: tiles.list_terms(terms, strips, skip))(terms, a, skip)
     found = [given[: given[-1]].tolist() for given in terms]
     every = list(range(40))
     assert found == ([every, every, [7], [9], [0], [39]] if skip else [every] * 6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_sign_of_a_zero_does_not_depend_on_the_terms_left_out(dtype):
+    """A product too small for its type rounds to -0; so does its sum, if no term of 0 follows."""
+    tiny = np.sqrt(np.finfo(dtype).tiny) / 2**30
+    a, b = np.zeros((200, 64), dtype), np.ones((64, 64), dtype)
+    a[:, 1], b[1] = tiny, -tiny
+    for product in kernels.matmul(a, b), kernels.matmul(a[:, 1:2], b[1:2]):
+        assert not product.any()
+        assert not np.signbit(product).any()
 
 
 F4, F8 = np.ones((2, 3), np.float32), np.ones((2, 3))

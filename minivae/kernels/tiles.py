@@ -24,7 +24,7 @@ from .vectors import BLOCK, HALF, ROWS, VECTOR_BYTES, VECTORS, filled, move_bloc
 DEPTH = 1024 if VECTOR_BYTES == 64 else 400  # terms of a sum over one packed panel: 200 KB, or 40 KB at most
 HEIGHT = 1024  # rows of a at a time, so that copies of them stay small
 FEW = 64  # rows for which packing costs more than it brings
-SAMPLE = 16  # one of so many terms is looked at, to tell whether it pays to look for those that are 0
+SAMPLE = 4  # one of so many numbers is looked at, to tell whether it pays to look for terms of zeros
 SMALL = 150_000  # multiply-adds of a product for which one thread is enough: few, so that others stay awake
 # what is done with a finished tile; other activations are applied by `ops`
 ACTIVATIONS = ("identity", "relu", "tanh")
@@ -45,14 +45,13 @@ def pack(panel, b, k_low, depth, j_low, columns):
     item, (b_row, b_column), width = b.itemsize, b.strides, panel.shape[1]
     source, turned = b.ctypes.data + k_low * b_row + j_low * b_column, b_row == item
     # if rows or columns of b are contiguous, squares go through registers, and loops do the rest
-    whole = turned or b_column == item
-    quick, squares = (depth // BLOCK * BLOCK, columns // BLOCK * BLOCK) if whole else (0, 0)
-    for k in range(0, quick, BLOCK):
-        for c in range(0, squares, BLOCK):
+    deep, wide = (depth // BLOCK * BLOCK, columns // BLOCK * BLOCK) if turned or b_column == item else (0, 0)
+    for k in range(0, deep, BLOCK):
+        for c in range(0, wide, BLOCK):
             target, square = panel.ctypes.data + (k * width + c) * item, source + k * b_row + c * b_column
             move_block(panel, target, width * item, square, b_column if turned else b_row, turned)
-    for k in range(quick if squares == width else 0, depth):
-        for c in range(squares if k < quick else 0, columns):
+    for k in range(deep if wide == width else 0, depth):
+        for c in range(wide if k < deep else 0, columns):
             panel[k, c] = b[k_low + k, j_low + c]
         for c in range(columns, width):
             panel[k, c] = 0
@@ -102,7 +101,7 @@ def column(out, i_from, i_to, j, columns, a_at, a_row, b_at, b_step, depth, term
         target, step = out.ctypes.data + (i * N + j) * item, N * item
         ragged = rows < height or columns * item < vectors * VECTOR_BYTES
         if ragged:
-            target, step = edge.ctypes.data, edge.strides[0]
+            target, step = types.intp(edge.ctypes.data), edge.strides[0]
         for r in range(rows if ragged and add else 0):
             for c in range(columns):
                 edge[r, c] = out[i + r, j + c]
@@ -118,18 +117,19 @@ def share(index, parts, a, b, out, scratch, lists, bias, code):
     """One thread's share of out = act(a @ b + bias), see `part_of`."""
     K, item, lanes = a.shape[1], out.itemsize, VECTOR_BYTES // out.itemsize
     i_from, i_to, j_from, j_to = part_of(out.shape, index, parts)
-    few, sample = i_to - i_from <= FEW and b.strides[1] == item, a[i_from : i_from + ROWS, ::SAMPLE]
-    skip = not few and 3 * np.count_nonzero(sample) < sample.size
+    few, more = i_to - i_from <= FEW and b.strides[1] == item, 0
+    for k in range(0, K if i_to - i_from > FEW else 0, SAMPLE):
+        more += 1 if a[i_from + k // SAMPLE % ROWS, k] == 0 else -2
+    skip = more > 0  # two of three numbers in the sample are 0
     listed = skip or a.strides[1] != item or a.strides[0] % 4096 == 0
     edge = scratch[index, -ROWS * VECTORS * lanes :].reshape((ROWS, VECTORS * lanes))  # a tile where out ends
-    panels = DEPTH * VECTORS * lanes
     for k_low in range(0, max(K, 1), DEPTH):
         depth, add = min(DEPTH, K - k_low), k_low > 0
         for i_low in range(i_from, i_to, HEIGHT):
             i_high = min(i_low + HEIGHT, i_to)
             a_at, a_row = a.ctypes.data + i_low * a.strides[0] + k_low * a.strides[1], a.strides[0]
             count = -(-(i_high - i_low) // ROWS) if listed else 0  # of strips
-            strips = scratch[index, panels : panels + count * depth * ROWS].reshape((count, depth, ROWS))
+            strips = scratch[index, : count * depth * ROWS].reshape((count, depth, ROWS))
             terms = lists[index, : 2 * count if skip else min(count, 1)]
             if listed:
                 for i in range(i_low, i_high, ROWS):
@@ -139,20 +139,20 @@ def share(index, parts, a, b, out, scratch, lists, bias, code):
             j = j_from
             while j < j_to:
                 left = -(-(j_to - j) // lanes)  # two tiles of 2 and 2 vectors are faster than 3 and 1
-                columns = min((2 if left == 4 else min(VECTORS, left)) * lanes, j_to - j)
+                width = (2 if left == 4 else min(VECTORS, left)) * lanes
+                columns = min(width, j_to - j)
                 # a few rows read b where it is, unless the last vector would reach beyond its rows
                 b_at, b_step = b.ctypes.data + k_low * b.strides[0] + j * item, b.strides[0]
                 if not few or columns % lanes:
-                    vectors = -(-columns // lanes)
-                    panel = scratch[index, : depth * vectors * lanes].reshape((depth, vectors * lanes))
+                    panel = scratch[index, HEIGHT * DEPTH :][: depth * width].reshape((depth, width))
                     pack(panel, b, k_low, depth, j, columns)
-                    b_at, b_step = panel.ctypes.data, panel.strides[0]
+                    b_at, b_step = types.intp(panel.ctypes.data), panel.strides[0]
                 first = min(i_low + ROWS, i_high) if skip else i_high
                 for i, end in ((i_low, first), (first, i_high)):
                     a_i, of_i = a_at + (i - i_low) * a_row, terms[(i - i_low) // HALF :]
                     column(out, i, end, j, columns, a_i, a_row, b_at, b_step, depth, of_i, edge, add)
                     if skip and i == i_low and not np.isfinite(out[i:end, j : j + columns].sum()):
-                        skip = False
+                        skip = i > i_low
                         list_terms(terms, strips, skip)
                 j += columns
     if bias.size:

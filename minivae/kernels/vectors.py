@@ -75,11 +75,10 @@ def tile_product(typing_context, like, vectors, a, a_row, last, terms, count, b,
     """out[i, j] (+)= sum_k a[i, k] b[k, j], for ROWS rows and 1 to VECTORS vectors a row.
 
     `like` is an array that tells the type; a, terms, b and out are addresses; a_row, b_step and out_row lead
-    to the next row. If `terms` is 0, k < count, and rows of a are contiguous; else it lists `count` numbers
-    k, and a is a strip: the ROWS numbers of every k are contiguous. Rows after the `last` are not read: the
-    last is used again in their place, or HALF are computed where these are enough. `add` says whether the
-    sums start from what is in out. Every sum is one chain of fused multiply-adds in the order of k, wherever
-    the tile lies: results do not depend on the number of threads.
+    to the next row. If `terms` is 0, k < count, and rows of a are contiguous; those after the `last` are not
+    read, but the last again in their place. Else it lists `count` numbers k, and a is a strip: the ROWS
+    numbers of every k are contiguous. Where HALF rows are enough, no more are computed. If `add`, sums start
+    from what is in out. They are chains of fused multiply-adds in the order of k, wherever the tile lies.
     """
 
     def codegen(context, builder, signature, args):
@@ -110,8 +109,8 @@ def tile_product(typing_context, like, vectors, a, a_row, last, terms, count, b,
                         for j in range(width):
                             total = call(builder, v.type, v.fmuladd, a_ik, row[j], builder.load(sums[i, j]))
                             builder.store(total, sums[i, j])
-                for c, place in tile.items():
-                    v.store(builder.load(sums[c]), place)
+                for c, place in tile.items():  # + 0: a sum that rounds to -0 is 0, as with a term of 0
+                    v.store(builder.fadd(builder.load(sums[c]), ir.Constant(v.type, None)), place)
         return context.get_dummy_value()
 
     return types.void(like, *(types.intp,) * 10, add), codegen
