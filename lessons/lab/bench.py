@@ -213,7 +213,7 @@ def lines_of(results):
     if limits:
         yield f"Limits: {limits['flops'] / 1e9:.1f} GFLOP/s in the fastest product (1024 cube, float32);"
         yield f"the SGD update moves {limits['bytes_per_second'] / 1e9:.1f} GB/s"
-        yield "a floor counts all terms of sums; numba leaves out many that are 0, as most pixels are"
+        yield "a floor counts all terms of sums; numba leaves out many that are 0: most pixels"
     for kind, (title, names, against) in TABLES.items():
         cells = []
         for row_name, row in results.get(kind, {}).items():
