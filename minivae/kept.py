@@ -18,10 +18,10 @@ KEPT = 7 * 24 * 3600  # seconds without use after which a folder is removed
 
 
 class Folder:
-    """A folder outside the package for what the modules of one of this package's folders compile.
+    """A folder outside the package for what is compiled from one of the package's folders, named `name`.
 
-    It is named after a digest of these modules, of those that they keep and hand out memory with, and of all
-    versions. After an edit or an update it is another folder, and nothing stale is found.
+    Its own name has a digest of the modules there, of those that keep and hand out memory, and of all
+    versions. So after an edit of these or an update it is another folder, and nothing stale is found.
     """
 
     def __init__(self, name, *versions):
