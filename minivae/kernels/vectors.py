@@ -88,12 +88,12 @@ def tile_product(typing_context, like, vectors, a, a_row, last, terms, count, b,
         inside = [builder.icmp_signed("<", _index(i), last) for i in range(ROWS)]
         starts = [v.at(a, builder.select(inside[i], _index(i), last), a_row) for i in range(ROWS)]
         strip = [v.at(a, i, v.item) for i in range(ROWS)]
+        kind = builder.add(vectors, builder.select(low, _index(4), _index(0)))  # one number: a jump table
+        kind = builder.add(kind, builder.select(given, _index(8), _index(0)))
         for rows, width, listed in product((HALF, ROWS), range(1, VECTORS + 1), (False, True)):
             a_at, a_step = (strip, builder.mul(v.item, _index(ROWS))) if listed else (starts, v.item)
-            chosen = builder.icmp_signed("==", vectors, _index(width))
-            for condition, wanted in ((low, rows == HALF), (given, listed)):
-                chosen = builder.and_(chosen, condition if wanted else builder.not_(condition))
-            with builder.if_then(chosen):
+            this = _index(width + 4 * (rows == HALF) + 8 * listed)
+            with builder.if_then(builder.icmp_signed("==", kind, this)):
                 places = product(range(rows), range(width))
                 tile = {(i, j): v.at(out, i, out_row, j * VECTOR_BYTES) for i, j in places}
                 # LLVM turns these stack slots into registers
