@@ -5,8 +5,8 @@ A tile of out, at most ROWS rows by VECTORS vectors, stays in registers for the 
 that the innermost loop walks straight through memory. Rows of a are read where they are, unless their numbers
 lie apart, as those of x.T do: then they are copied into strips of ROWS. So a, a.T, b and b.T share one path.
 
-Four of five pixels of MNIST are 0, and two of three at once in HALF images or neighbouring pixels. If a first
-look finds many zeros, the other terms of a sum are listed, and only these are added.
+Four of five pixels of MNIST are 0. Two of three are, in HALF images or HALF neighbouring pixels at once. If a
+first look finds many zeros, the other terms of a sum are listed, and only these are added.
 """
 
 from functools import cache, lru_cache
@@ -151,9 +151,10 @@ def share(index, parts, a, b, out, scratch, lists, bias, code):
                 for i, end in ((i_low, first), (first, i_high)):
                     a_i, of_i = a_at + (i - i_low) * a_row, terms[(i - i_low) // HALF :]
                     column(out, i, end, j, columns, a_i, a_row, b_at, b_step, depth, of_i, edge, add)
-                    if skip and i == i_low and not np.isfinite(out[i:end, j : j + columns].sum()):
-                        skip = i > i_low
-                        list_terms(terms, strips, skip)
+                    if skip and i == i_low:
+                        skip = np.isfinite(out[i:end, j : j + columns].sum())
+                        if not skip:
+                            list_terms(terms, strips, skip)
                 j += columns
     if bias.size:
         finish(out, bias, code, i_from, i_to, j_from, j_to)

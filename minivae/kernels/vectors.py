@@ -129,10 +129,9 @@ def move_block(typing_context, like, target, target_row, source, source_row, tur
                 for i in range(BLOCK):
                     # load the next square early: it may lie pages apart, where the processor does not look
                     ahead = v.at(source, BLOCK + i, source_row)
-                    place, how = builder.inttoptr(ahead, ir.IntType(8).as_pointer()), map(_lane, (0, 3, 1))
-                    call(
-                        builder, ir.VoidType(), "llvm.prefetch.p0", place, *how
-                    )  # to read them, to keep them
+                    place = builder.inttoptr(ahead, ir.IntType(8).as_pointer())
+                    how = _lane(0), _lane(3), _lane(1)  # to read data, and to keep them
+                    call(builder, ir.VoidType(), "llvm.prefetch.p0", place, *how)
                     v.store(rows[i], v.at(target, i, target_row))
             with across:
                 # swap the off-diagonal halves, then those of each quarter, and so on: log2(BLOCK) rounds
