@@ -10,7 +10,7 @@ from . import elementary as el
 from . import threads
 from .compiled import compiled, inner
 from .door import fits
-from .threads import in_parallel, range_of
+from .threads import LINE, in_parallel, range_of
 
 
 def bernoulli_nll(logits, x):
@@ -18,7 +18,7 @@ def bernoulli_nll(logits, x):
     if not fits("BD *BD", x, logits):
         return ops.bernoulli_nll(logits, x)
     nll, parts = memory.empty(logits.shape[:-1], x.dtype), threads.worth(logits.size)
-    terms = memory.empty((parts, x.shape[1]), x.dtype)
+    terms = memory.empty((parts, x.shape[1] + 2 * LINE), x.dtype)  # with free lines between two threads
     logits = memory.laid_out(logits).reshape(-1, x.shape[1])
     threads.launch(_nll, parts, logits, memory.laid_out(x), terms, nll.reshape(-1))
     return nll
@@ -31,20 +31,20 @@ def _nll(parts, logits, x, terms, nll):
 
 @inner
 def _nll_share(index, parts, logits, x, terms, nll):
-    zero, (low, high) = x.dtype.type(0), range_of(nll.size, 1, index, parts)
-    for i in range(low, high):
-        given, target, term = logits[i], x[i % x.shape[0]], terms[index]  # sample i // B of datum i % B
+    zero, term = x.dtype.type(0), terms[index, LINE:-LINE]
+    for i in range(*range_of(nll.size, 1, index, parts)):
+        given, target = logits[i], x[i % x.shape[0]]  # sample i // B of datum i % B
         for j in range(term.size):
             term[j] = el.exp(-abs(given[j]))
         for j in range(term.size):
             l = given[j]
             term[j] = ((zero if l < zero else l) - target[j] * l) + el.log1p(term[j])
-        while term.size > 1:
-            half = term.size // 2
-            lower, upper = term[:half], term[term.size - half :]
+        size = term.size
+        while size > 1:
+            half, size = size // 2, size - size // 2
+            upper = term[size : size + half]
             for j in range(half):
-                lower[j] += upper[j]
-            term = term[: term.size - half]
+                term[j] += upper[j]
         nll[i] = term[0]
 
 
@@ -65,8 +65,7 @@ def _nll_backward(parts, dnll, logits, x, dlogits):
 
 @inner
 def _nll_backward_share(index, parts, dnll, logits, x, dlogits):
-    low, high = range_of(dnll.size, 1, index, parts)
-    for i in range(low, high):
+    for i in range(*range_of(dnll.size, 1, index, parts)):
         given, target, d, scale = logits[i], x[i % x.shape[0]], dlogits[i], dnll[i]
         for j in range(d.size):
             d[j] = scale * (el.sigmoid(given[j]) - target[j])

@@ -1,9 +1,11 @@
 """How a loop is compiled: when it is first needed, for the types it is needed for, and once per machine.
 
-No loop may reorder a sum: there is no fastmath.
+No loop may reorder a sum: there is no fastmath. No loop makes an array, so numba need not count references
+to arrays (`_nrt=False`): all threads would write to the same counts, and wait for each other's cache line.
 """
 
 import pickle
+from contextlib import suppress
 from functools import partial
 
 import llvmlite
@@ -11,7 +13,6 @@ import numba
 import numpy as np
 from numba.core.caching import CompileResultCacheImpl
 from numba.core.registry import CPUDispatcher
-from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
 from .. import kept
@@ -34,12 +35,9 @@ class Cache(CompileResultCacheImpl):
         """The compiled version for this signature, or None."""
         numba.get_num_threads()  # loads the threading layer, whose functions `in_parallel` calls by name
         content = FOLDER.load(*self._key(signature, target_context.codegen()))
-        try:
-            rtsys.initialize(target_context)  # all that a loaded kernel needs; compiling loads the rest
-            if content:
+        if content:
+            with suppress(Exception):  # whatever is wrong with the content: it is compiled again
                 return self.rebuild(target_context, pickle.loads(content))
-        except Exception:  # whatever is wrong with the content: it is compiled again
-            pass
         FOLDER.announce()
         return None
 
@@ -56,7 +54,7 @@ class _Inner(CPUDispatcher):
 def compiled(function, entry=True):
     """`numba.njit` with this package's settings and its cache, and without an entry for C code."""
     wrappers = {"no_cfunc_wrapper": True, "no_cpython_wrapper": not entry}
-    kernel = numba.njit(nogil=True, error_model="numpy", **wrappers)(function)
+    kernel = numba.njit(nogil=True, error_model="numpy", _nrt=False, **wrappers)(function)
     if kernel is not function:  # it is where numba is told not to compile
         # numba has no public way to bring a cache along
         vars(kernel)["_cache"] = Cache(f"{function.__module__}.{function.__qualname__}")

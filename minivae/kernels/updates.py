@@ -11,14 +11,14 @@ set to 0. A NaN is not below it, and stays.
 import weakref
 
 import numpy as np
-from numba import carray, config
+from numba import config
 
 from .. import memory, optimizers
 from ..arguments import REAL, updatable
 from . import threads
 from .compiled import compiled, inner
 from .threads import LINE, in_parallel, range_of
-from .vectors import pointer
+from .vectors import array_at
 
 RECURRENCES = (optimizers.sgd_update, optimizers.rmsprop_update, optimizers.adam_update)
 
@@ -68,11 +68,10 @@ class Table:
             grads = [memory.laid_out(row[1]) for row in rows]
             copied = [row[1] for row, grad in zip(rows, grads, strict=True) if row[1] is not grad]
             tied = any(np.may_share_memory(grad, pin()) for grad in copied for pin in self.pins)
-            addresses = self.addresses.copy()
+            addresses, count = self.addresses.copy(), threads.worth(self.total)
             with threads.lock:  # a fork must not happen while it is compiled
                 addresses[:, 1] = [_address(grad) for grad in grads]
             code, given = RECURRENCES.index(recurrence), np.array(settings, float)
-            count = threads.worth(self.total)
             if not tied and threads.launch(_run, count, addresses, self.nbytes, self.like, code, given):
                 return
         for row in rows:
@@ -106,12 +105,11 @@ def _share(index, parts, addresses, nbytes, like, code, settings):
     tiny = like.dtype.type(np.finfo(like.dtype).tiny * 2.0**20)
     for row in range(len(addresses)):
         # like the rows of a product: such a gradient is in the cache of the core that made it
-        size = nbytes[row] // like.itemsize
-        low, high = range_of(size, LINE, index, parts)
-        p = carray(pointer(addresses[row, 0], like), (size,))[low:high]
-        g = carray(pointer(addresses[row, 1], like), (size,))[low:high]
-        first = carray(pointer(addresses[row, 2], like), (size,))[low:high]
-        last = carray(pointer(addresses[row, -1], like), (size,))[low:high]
+        low, high = range_of(nbytes[row] // like.itemsize, LINE, index, parts)
+        p = array_at(addresses[row, 0], low, high, like)
+        g = array_at(addresses[row, 1], low, high, like)
+        first = array_at(addresses[row, 2], low, high, like)
+        last = array_at(addresses[row, -1], low, high, like)
         if code == 0:
             _sgd(p, g, first, settings, tiny)
         elif code == 1:

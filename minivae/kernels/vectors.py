@@ -1,9 +1,7 @@
 """What a plain loop cannot say: LLVM vectors that stay in registers.
 
-Each intrinsic is a handful of LLVM instructions that numba inlines: the register tile of the matrix product,
-the move of a small square, the search for zeros, the fused multiply-add. They are correct on every machine,
-since LLVM splits a vector that the machine does not have; only the sizes below are chosen for this one. All
-addresses are integers, and all steps are in bytes, as strides are.
+Each intrinsic is a few LLVM instructions. They are correct on every machine, since LLVM splits a vector that
+is too long for it; only the sizes below are chosen for this one. Addresses are integers, steps are in bytes.
 """
 
 import platform
@@ -22,7 +20,7 @@ VECTOR_BYTES = 64 if _wide else 32 if _x86 else 16
 ROWS = 8 if _wide or not _x86 else 4
 VECTORS = 3
 HALF = ROWS // 2  # rows of a tile where these are enough
-BLOCK = VECTOR_BYTES // 8  # packing moves squares of this size: it divides the width of every panel
+BLOCK = VECTOR_BYTES // 8  # packing moves squares of this size: a row of float64 numbers fills a vector
 
 _index, _lane = ir.IntType(64), ir.IntType(32)
 
@@ -174,10 +172,16 @@ def fma(typing_context, a, b, c):
 
 
 @intrinsic
-def pointer(typing_context, address, like):
-    """The address of an array's data, an integer, as a pointer to numbers of the type of `like`."""
+def array_at(typing_context, address, low, high, like):
+    """The numbers low <= i < high from an address on, as an array like the contiguous 1-D array `like`."""
 
     def codegen(context, builder, signature, args):
-        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+        address, low, high, array = args
+        model, size = context.data_model_manager[like], builder.sub(high, low)
+        data = builder.gep(builder.inttoptr(address, model.get(builder, array, "data").type), [low])
+        shape = cgutils.pack_array(builder, [size])
+        for field, value in {"data": data, "nitems": size, "shape": shape}.items():
+            array = model.set(builder, array, value, field)
+        return array
 
-    return types.CPointer(like.dtype)(address, like), codegen
+    return like(address, low, high, like), codegen
