@@ -55,6 +55,12 @@ def laid_out(array):
     return array if array.flags.carray else np.require(array, requirements="CAW")
 
 
+def direct(out, *inputs):
+    """Whether a kernel may write into `out` while it reads the inputs: contiguous, no memory in common."""
+    contiguous = type(out) is ndarray and out.flags.carray
+    return contiguous and not any(np.may_share_memory(out, array) for array in inputs)
+
+
 def kept_bytes():
     """Bytes of all blocks that `empty` may hand out again."""
     return sum(block.nbytes for entries in list(_kept.values()) for block, _ in entries)

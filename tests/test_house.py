@@ -37,7 +37,7 @@ LONG |= {
     "interpolate": 7,
     "Autoencoder.__init__": 12,
 }
-LONG |= {"tile_product": 13, "column": 13, "move_block": 7, "share": 9, "product": 8}
+LONG |= {"tile_product": 13, "column": 13, "move_block": 7, "share": 10, "product": 8}
 LONG |= {"finish": 7, "_backward": 13, "_gradients": 11, "_share": 7}  # compiled loops over addresses
 ABSOLUTE = r"(^|[\s\"'(])/(home|root|tmp|work|Users)/"
 PHRASES = (

@@ -1,6 +1,11 @@
 """The kernels are their twins: any shape, stride and type, the same bits on one thread or many."""
 
+import ctypes
 import inspect
+import itertools
+import math
+import mmap
+import sys
 
 import numba
 import numpy as np
@@ -145,12 +150,70 @@ def test_bad_number_of_threads(n, message):
     oracles.refused(f"threads must be {message}", kernels.set_threads, n)
 
 
-def test_matmul_into_its_own_operand():
-    a = np.arange(16.0).reshape(4, 4)
+def test_matmul_into_its_own_operand(rng):
+    """Also into a view that overlaps one in part: written too early, it changes what is still to be read."""
+    n = 50
+    a, memory = rng.standard_normal((n, n)), rng.standard_normal(n * n + n)
     want = a @ a
     assert kernels.matmul(a, a, out=a) is a
-    agree("a", a, want, 1e-15)
-    agree("a", kernels.matmul(a, a[::-1].T, out=a[::-1]), want @ want[::-1].T, 1e-15)
+    agree("a", a, want, 1e-13)
+    agree("a", kernels.matmul(a, a[::-1].T, out=a[::-1]), want @ want[::-1].T, 1e-13)
+    first, later = memory[: n * n].reshape(n, n), memory[n:].reshape(n, n)
+    want, out = first @ a[:, ::-1], np.full((n, n), np.nan)
+    assert kernels.matmul(first, a[:, ::-1], out) is out
+    agree("out", out, want, 1e-13)
+    agree("later", kernels.matmul(first, a[:, ::-1], out=later), want, 1e-13)
+
+
+def guarded(shape, dtype):
+    """An array of ones that ends where memory does: to read or write the next number ends the process."""
+    size, page = math.prod(shape) * np.dtype(dtype).itemsize, mmap.PAGESIZE
+    whole = -(-size // page) * page
+    memory = mmap.mmap(-1, whole + page)
+    end = ctypes.addressof(ctypes.c_char.from_buffer(memory)) + whole
+    assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(end), page, 0) == 0  # neither to read nor to write
+    array = np.frombuffer(memory, dtype, math.prod(shape), whole - size).reshape(shape)
+    array[...] = 1
+    return array
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no mprotect")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_no_product_reads_or_writes_beyond_its_arrays(dtype):
+    """A square or a tile that reads or writes past the end of an array would end the process."""
+    for m, k, n in itertools.product((5, 17, 70), (3, 8, 13, 100), (1, 9, 20, 50)):
+        for a in (guarded((m, k), dtype), guarded((k, m), dtype).T):
+            for b in (guarded((k, n), dtype), guarded((n, k), dtype).T):
+                out = guarded((m, n), dtype)
+                assert np.all(kernels.matmul(a, b, out) == k)
+                dx, dW, db = kernels.dense_backward(out, (a, b, out, "identity"))
+                assert np.all(dx == n * k)
+                assert np.all(dW == m * k)
+                assert np.all(db == m * k)
+                a[...] = 0
+                assert np.all(kernels.matmul(a, b, out) == 0)
+                a[...] = 1
+
+
+@pytest.mark.parametrize("columns", [3, 20, 47])
+def test_a_panel_keeps_no_number_of_an_earlier_one(columns):
+    """A denormal number in its last columns takes part in no result, but slows down every tile."""
+    pack = numba.njit(lambda panel, b, columns: tiles.pack(panel, b, 0, b.shape[0], 0, columns))
+    for b in (np.ones((40, columns)), np.ones((columns, 40)).T, np.ones((80, 2 * columns))[::2, ::2]):
+        panel = np.full((40, 48), 1e-320)
+        pack(panel, b, columns)
+        assert np.all(panel[:, :columns] == 1)
+        assert not panel[:, columns:].any()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("sizes", [(1500, 1100, 61), (1025, 2050, 3), (1100, 30, 200), (60, 60, 60)])
+def test_db_of_more_rows_than_a_panel_has_and_of_more_inputs_than_strips(rng, sizes, dtype):
+    """Each column of da is summed once, over all panels: a pass too many would double a panel's part."""
+    B, I, O = sizes
+    x, W, dy = (rng.standard_normal(shape).astype(dtype) for shape in ((B, I), (I, O), (B, O)))
+    got, want = kernels.dense_backward(dy, (x, W, dy, "identity"))[2], dy.sum(axis=0, dtype=float)
+    assert np.all(np.abs(got - want) <= B * np.finfo(dtype).eps * np.abs(dy).sum(axis=0))
 
 
 def test_every_operation_has_a_twin():

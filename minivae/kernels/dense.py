@@ -5,7 +5,7 @@ import numpy as np
 from .. import memory, ops
 from .compiled import compiled, inner
 from .door import fits
-from .threads import LINE, in_parallel, range_of
+from .threads import in_parallel
 from .tiles import ACTIVATIONS, IDENTITY, RELU, multiply, part_of, run, share
 
 
@@ -28,12 +28,12 @@ def dense_backward(dy, cache, input_gradient=True):
     if activation not in ACTIVATIONS:
         dy, activation = ops.activation_backward(dy, y, activation), "identity"
     dtype, (B, I), O = y.dtype, x.shape, y.shape[1]
-    dy, db = memory.laid_out(dy), memory.empty((O,), dtype)
+    dy, db = memory.laid_out(dy), memory.empty((1, O), dtype)
     da = dy if activation == "identity" else memory.empty(y.shape, dtype)
     dx, dW = memory.empty(x.shape if input_gradient else (0, I), dtype), memory.empty(W.shape, dtype)
     arrays = dy, memory.laid_out(y), da, db, da, x.T, W.T, dx, dW
-    run(_backward, "CCCcAAACC", B * I * O, *arrays, code=ACTIVATIONS.index(activation))
-    return dx if input_gradient else None, dW, db
+    run(_backward, "CCCCAAACC", B * I * O, *arrays, code=ACTIVATIONS.index(activation))
+    return dx if input_gradient else None, dW, db[0]
 
 
 @compiled
@@ -65,14 +65,7 @@ def _activation(index, parts, dy, y, da, code):
 
 @inner
 def _gradients(index, parts, da, db, da_, x_T, W_T, dx, dW, scratch, lists):
-    """A thread's share of dx = da @ W.T and dW = x.T @ da; and of db, whole columns of da in row order."""
-    no_bias, identity = db[:0], np.intp(IDENTITY)  # typed like those of a product: one version of `share`
-    share(index, parts, da_, W_T, dx, scratch, lists, no_bias, identity)
-    share(index, parts, x_T, da_, dW, scratch, lists, no_bias, identity)
-    low, high = range_of(db.size, LINE, index, parts)
-    total = db[low:high]
-    total[:] = 0
-    for i in range(da.shape[0]):
-        a = da[i, low:high]
-        for j in range(total.size):
-            total[j] += a[j]
+    """A thread's share of dx = da @ W.T, of dW = x.T @ da, and of db, which `share` sums beside dW."""
+    no_bias, identity = db[0, :0], np.intp(IDENTITY)  # typed like those of a product: one version of `share`
+    share(index, parts, da_, W_T, dx, scratch, lists, no_bias, identity, db[:0])
+    share(index, parts, x_T, da_, dW, scratch, lists, no_bias, identity, db)

@@ -33,10 +33,10 @@ IDENTITY, RELU, TANH = range(3)
 
 @inner
 def part_of(shape, index, parts):
-    """Where part `index` of a matrix begins and ends: a range of rows or of columns, whichever are more."""
+    """Where part `index` of a matrix begins and ends: a range of rows, or of columns if these are more."""
     M, N = shape
-    low, high = range_of(M, ROWS, index, parts) if M > N else range_of(N, LINE, index, parts)
-    return (low, high, 0, N) if M > N else (0, M, low, high)
+    low, high = range_of(M, ROWS, index, parts) if M >= N else range_of(N, LINE, index, parts)
+    return (low, high, 0, N) if M >= N else (0, M, low, high)
 
 
 @inner
@@ -44,25 +44,29 @@ def pack(panel, b, k_low, depth, j_low, columns):
     """panel[k, c] = b[k_low + k, j_low + c] for c < columns, and 0 from there to the panel's width."""
     item, (b_row, b_column), width = b.itemsize, b.strides, panel.shape[1]
     source, turned = b.ctypes.data + k_low * b_row + j_low * b_column, b_row == item
-    # if rows or columns of b are contiguous, squares go through registers, and loops do the rest
-    deep, wide = (depth // BLOCK * BLOCK, columns // BLOCK * BLOCK) if turned or b_column == item else (0, 0)
-    for k in range(0, deep, BLOCK):
-        for c in range(0, wide, BLOCK):
-            target, square = panel.ctypes.data + (k * width + c) * item, source + k * b_row + c * b_column
-            move_block(panel, target, width * item, square, b_column if turned else b_row, turned)
-    for k in range(deep if wide == width else 0, depth):
-        for c in range(wide if k < deep else 0, columns):
-            panel[k, c] = b[k_low + k, j_low + c]
-        for c in range(columns, width):
-            panel[k, c] = 0
+    panel.reshape(panel.size)[: panel.size if columns < width else 0] = (
+        0  # not a denormal of an earlier panel
+    )
+    if (turned or b_column == item) and min(depth, columns) >= BLOCK:
+        # through registers, in squares: the last of a row or a column may overlap the one before
+        for k in range(0, depth, BLOCK):
+            k = min(k, depth - BLOCK)
+            for c in range(0, columns, BLOCK):
+                c = min(c, columns - BLOCK)
+                target, square = panel.ctypes.data + (k * width + c) * item, source + k * b_row + c * b_column
+                move_block(panel, target, width * item, square, b_column if turned else b_row, turned)
+    else:
+        for k in range(depth):
+            for c in range(columns):
+                panel[k, c] = b[k_low + k, j_low + c]
 
 
 @inner
 def list_terms(terms, strips, skip):
     """terms[s] = the numbers k of the terms to add, in order; in the last place, how many they are.
 
-    If `skip`, s counts half strips, and k where all HALF numbers are 0 are left out; but not from the first
-    strip: 0 times infinity is not 0, and its sums tell whether b has such a number.
+    If `skip`, s counts half strips, and a k where all HALF numbers are 0 is left out: but not in the first
+    strip, whose sums tell whether all of b is finite, since 0 times infinity is not 0.
     """
     for s in range(len(terms)):
         n = 0
@@ -113,8 +117,8 @@ def column(out, i_from, i_to, j, columns, a_at, a_row, b_at, b_step, depth, term
 
 
 @inner
-def share(index, parts, a, b, out, scratch, lists, bias, code):
-    """One thread's share of out = act(a @ b + bias), see `part_of`."""
+def share(index, parts, a, b, out, scratch, lists, bias, code, sums):
+    """A share of out = act(a @ b + bias), see `part_of`; and, unless empty, of sums_0j = sum_k b_kj."""
     K, item, lanes = a.shape[1], out.itemsize, VECTOR_BYTES // out.itemsize
     i_from, i_to, j_from, j_to = part_of(out.shape, index, parts)
     few, more = i_to - i_from <= FEW and b.strides[1] == item, 0
@@ -123,6 +127,9 @@ def share(index, parts, a, b, out, scratch, lists, bias, code):
     skip = more > 0  # two of three numbers in the sample are 0
     listed = skip or a.strides[1] != item or a.strides[0] % 4096 == 0
     edge = scratch[index, -ROWS * VECTORS * lanes :].reshape((ROWS, VECTORS * lanes))  # a tile where out ends
+    ones = scratch[index, HEIGHT * DEPTH : (HEIGHT + 1) * DEPTH]  # sums = this row @ b
+    ones[:] = 1
+    ones_at = types.intp(ones.ctypes.data)
     for k_low in range(0, max(K, 1), DEPTH):
         depth, add = min(DEPTH, K - k_low), k_low > 0
         for i_low in range(i_from, i_to, HEIGHT):
@@ -144,9 +151,11 @@ def share(index, parts, a, b, out, scratch, lists, bias, code):
                 # a few rows read b where it is, unless the last vector would reach beyond its rows
                 b_at, b_step = b.ctypes.data + k_low * b.strides[0] + j * item, b.strides[0]
                 if not few or columns % lanes:
-                    panel = scratch[index, HEIGHT * DEPTH :][: depth * width].reshape((depth, width))
+                    panel = scratch[index, (HEIGHT + 1) * DEPTH :][: depth * width].reshape((depth, width))
                     pack(panel, b, k_low, depth, j, columns)
                     b_at, b_step = types.intp(panel.ctypes.data), panel.strides[0]
+                if sums.size and i_high == out.shape[0]:  # once for each column of b
+                    column(sums, 0, 1, j, columns, ones_at, 0, b_at, b_step, depth, terms[:0], edge, add)
                 first = min(i_low + ROWS, i_high) if skip else i_high
                 for i, end in ((i_low, first), (first, i_high)):
                     a_i, of_i = a_at + (i - i_low) * a_row, terms[(i - i_low) // HALF :]
@@ -163,7 +172,7 @@ def share(index, parts, a, b, out, scratch, lists, bias, code):
 @compiled
 def product(parts, a, b, out, bias, scratch, lists, code):
     """All shares of the product at once."""
-    in_parallel(share, parts, (a, b, out, scratch, lists, bias, code))
+    in_parallel(share, parts, (a, b, out, scratch, lists, bias, code, out[:0]))
 
 
 @cache
@@ -183,9 +192,9 @@ def compile_for(kernel, kinds, dtype):
 
 @lru_cache(maxsize=2)  # one for each type, while the number of threads is the same
 def scratch_of(dtype, count):
-    """For each of so many threads a panel of b, strips of a, a tile; and lists of terms. For all sizes."""
+    """For each of so many threads strips of a, a row of ones, a panel of b, a tile; and lists of terms."""
     lanes = VECTOR_BYTES // dtype.itemsize
-    width = (DEPTH + ROWS) * VECTORS * lanes + HEIGHT * DEPTH
+    width = (DEPTH + ROWS) * VECTORS * lanes + (HEIGHT + 1) * DEPTH
     lists = memory.empty((count, HEIGHT // HALF, DEPTH + 1), np.dtype(np.intp))
     return memory.empty((count, width), dtype), lists
 
@@ -197,10 +206,10 @@ def run(kernel, kinds, work, *arrays, code):
     threads.launch(kernel, count if work > SMALL else 1, *arrays, *scratch_of(dtype, count), code)
 
 
-def multiply(a, b, bias=None, activation=0):
+def multiply(a, b, bias=None, activation=0, out=None):
     """act(a @ b + bias) for operands that fit."""
     (M, K), N = a.shape, b.shape[1]
-    out = memory.empty((M, N), a.dtype)
+    out = memory.empty((M, N), a.dtype) if out is None else out
     bias = np.empty(0, a.dtype) if bias is None else bias
     run(product, "AACc", M * K * N, a, b, out, bias, code=activation)
     return out
@@ -209,13 +218,13 @@ def multiply(a, b, bias=None, activation=0):
 def matmul(a, b, out=None):
     """out = a @ b for 2-D float32 or float64 arrays of any strides: a (m, k), b (k, n) -> (m, n).
 
-    Transposes are views and cost no copy. `out` may be any writable (m, n) array of the same type, and may
-    share memory with a or b: the product is copied into it. Error: each entry is one chain of k fused
-    multiply-adds, so within k eps sum |a| |b|. Raises ValueError for sizes, TypeError for types.
+    Transposes are views and cost no copy. `out` may be any writable (m, n) array of the same type, also one
+    that shares memory with a or b. Error: each entry is one chain of k fused multiply-adds, so within
+    k eps sum |a| |b|. Raises ValueError for sizes, TypeError for types.
     """
     arguments.multipliable(a, b, out)
-    product = np.matmul(a, b) if config.DISABLE_JIT else multiply(np.asarray(a), np.asarray(b))
-    if out is None:
-        return product
-    out[...] = product
-    return out
+    own = out if memory.direct(out, a, b) else None
+    product = np.matmul(a, b) if config.DISABLE_JIT else multiply(np.asarray(a), np.asarray(b), out=own)
+    if out is not None and out is not product:
+        out[...] = product
+    return product if out is None else out
