@@ -118,11 +118,10 @@ def gaussian_sample(mu, logvar, eps):
 def gaussian_sample_backward(dz, mu, logvar, eps):
     """Derivative of the reparameterization: dz like eps -> dmu, dlogvar (B, L)."""
     shapes(mu=(mu, "BL"), logvar=(logvar, "BL"), eps=(eps, "*BL"), dz=(dz, "*BL"))
-    dmu = dz
-    dlogvar = dz * (0.5 * gaussian_std(logvar) * eps)
+    half_std = 0.5 * gaussian_std(logvar)  # (B, L), the derivative of std with respect to logvar
     if eps.ndim == 3:
-        dmu, dlogvar = dmu.sum(axis=0), dlogvar.sum(axis=0)
-    return dmu, dlogvar
+        return dz.sum(axis=0), half_std * np.einsum("sbl,sbl->bl", dz, eps)
+    return dz, dz * (half_std * eps)
 
 
 def gaussian_kl(mu, logvar):
@@ -153,8 +152,9 @@ def gaussian_log_prob(z, mu, logvar):
     z (B, L) or (S, B, L); mu, logvar (B, L) -> (B,) or (S, B).
     """
     shapes(mu=(mu, "BL"), logvar=(logvar, "BL"), z=(z, "*BL"))
-    squared = (z - mu) ** 2 * np.exp(-logvar)  # like z
-    return -0.5 * (LOG_2PI + logvar + squared).sum(axis=-1)
+    away = z - mu  # like z
+    squared = np.einsum("...l,...l->...", away, away * np.exp(-logvar))  # (B,) or (S, B), summed over l
+    return -0.5 * (squared + (LOG_2PI + logvar).sum(axis=-1))
 
 
 # The score is the derivative of log q(z) with respect to q's parameters, with z fixed:

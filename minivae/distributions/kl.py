@@ -1,5 +1,7 @@
 """KL(q(z|x) || p(z)), in closed form where there is one, or sampled; both have the same mean."""
 
+import numpy as np
+
 
 def has_closed_form(posterior):
     """Whether the KL from this family to its prior has a closed form."""
@@ -24,6 +26,6 @@ def kl_backward(posterior, dkl, z, heads, params, sampled):
         return 0, posterior.kl_backward(dkl, *heads), {}
     dz, dparams = posterior.prior.log_prob_backward(-dkl, z, params)
     dz = dz + dkl[..., None] * posterior.slope(z, *heads)
-    scores = zip(posterior.score(z, *heads), heads, strict=True)
-    dheads = [(dkl[..., None] * score).reshape(-1, *head.shape) for score, head in scores]  # (S, B, L) each
-    return dz, [dhead.sum(axis=0) for dhead in dheads], dparams
+    over_samples = "sb,sbl->bl" if dkl.ndim == 2 else "b,bl->bl"
+    scores = [np.broadcast_to(score, z.shape) for score in posterior.score(z, *heads)]
+    return dz, [np.einsum(over_samples, dkl, score) for score in scores], dparams  # (B, L) each

@@ -48,7 +48,7 @@ class StandardNormal(Prior):
     def log_prob(self, z, params=None):
         """-1/2 sum(log 2 pi + z^2): z (B, L) or (S, B, L) -> (B,) or (S, B), nats."""
         arguments.shapes(z=(z, "*BL"))
-        return -0.5 * (LOG_2PI + z * z).sum(axis=-1)
+        return -0.5 * (np.einsum("...l,...l->...", z, z) + LOG_2PI * z.shape[-1])
 
     def log_prob_backward(self, dlog_prob, z, params=None):
         """d log p / dz = -z: dlog_prob (B,) or (S, B) -> dz like z; it has no parameters."""
