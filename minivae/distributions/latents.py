@@ -52,9 +52,8 @@ class GaussianPosterior(Posterior):
         """For the priors N(0, I) and Laplace(0, 1)."""
         if type(self.prior) is StandardNormal:
             return self.ops.gaussian_kl, self.ops.gaussian_kl_backward
-        return (
-            (gaussian_laplace_kl, gaussian_laplace_kl_backward) if type(self.prior) is LaplacePrior else None
-        )
+        laplace = gaussian_laplace_kl, gaussian_laplace_kl_backward
+        return laplace if type(self.prior) is LaplacePrior else None
 
     def noise(self, rng, shape, dtype=np.float64):
         """eps ~ N(0, 1), the noise for `sample`."""
@@ -269,11 +268,8 @@ class CategoricalPosterior(Posterior):
     def sample(self, a, eps):
         """z one-hot at the largest a + eps of each variable, like eps."""
         arguments.shapes(a=(a, "BL"), eps=(eps, "*BL"))
-        return (
-            one_hot((a + eps).real.reshape(*eps.shape[:-1], -1, self.width))
-            .reshape(eps.shape)
-            .astype(eps.dtype)
-        )
+        scores = (a + eps).real.reshape(*eps.shape[:-1], -1, self.width)
+        return one_hot(scores).reshape(eps.shape).astype(eps.dtype)
 
     def mean(self, a):
         """p = softmax(a) (B, L)."""

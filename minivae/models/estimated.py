@@ -18,6 +18,7 @@ def estimated(model, estimator, dnll, dkl, trace):
     """
     if trace.bound != "elbo":
         raise ValueError(f'bound "{trace.bound}" has a pathwise gradient only; leave out the estimator')
+    estimator = estimator or "leave-one-out"
     cost = model.cost(trace.x, trace.condition, trace.target)
     if not trace.sampled:
         through_z = _expectation(model, estimator, cost, dnll, trace)

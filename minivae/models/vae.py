@@ -94,9 +94,8 @@ class VAE(Model):
         self.posterior = family("posterior", posterior, POSTERIORS)(self.ops)
         check_methods("posterior", self.posterior, "heads", "sample")
         self.posterior.prior = prior_of(self.posterior, prior)
-        self.latent_dim = L = arguments.integer("latent_dim", latent_dim) * getattr(
-            self.posterior, "width", 1
-        )
+        width = getattr(self.posterior, "width", 1)
+        self.latent_dim = L = width * arguments.integer("latent_dim", latent_dim)
         self.kl = arguments.one_of("kl", kl or ("sampled", "closed")[has_closed_form(self.posterior)], KLS)
         if self.kl == "closed" and not has_closed_form(self.posterior):
             raise ValueError("the KL of this posterior and this prior has no closed form: choose kl sampled")
@@ -139,8 +138,8 @@ class VAE(Model):
             heads = self._encode(x, c, caches, at)  # mu, logvar: (B, L) each
             z = at("z", self.posterior.sample(*heads, eps))  # like eps
             outputs = self._decode(z, c, caches, at)  # (..., B, D)
-            nll = at("nll", self.likelihood.nll(outputs, target, self.params))  # (B,) or (S, B)
             kl = at("kl", kl_forward(self.posterior, z, heads, self.params, sampled))  # (B,), or like nll
+            nll = at("nll", self.likelihood.nll(outputs, target, self.params))  # (B,) or (S, B)
             check_shapes(nll=(nll, eps.shape[:-1]), kl=(kl, nll.shape if sampled else (len(x),)))
             terms = bound_forward(nll, kl, beta, bound, reconstruction)
         given = x, eps, c, target
@@ -153,26 +152,22 @@ class VAE(Model):
         estimator  gradient estimator for the sampling step; None is pathwise, or leave-one-out if z is not
                    differentiable with respect to the heads
         """
-        heads, z, (nll, kl) = trace.heads, trace.z, (trace.nll, trace.kl)
-        has_path = hasattr(self.posterior, "sample_backward")
+        q, heads, z, nll, kl, beta = self.posterior, trace.heads, trace.z, trace.nll, trace.kl, trace.beta
         with np.errstate(over="ignore", invalid="ignore"):
-            dnll, dkl = weights or bound_backward(nll, kl, trace.beta, trace.bound, trace.reconstruction)
+            dnll, dkl = weights or bound_backward(nll, kl, beta, trace.bound, trace.reconstruction)
             d = {"nll": dnll, "kl": dkl}
             doutputs, dparams = self.likelihood.nll_backward(dnll, trace.outputs, trace.target, self.params)
             own = {f"d({name})": (dparam, self.params[name].shape) for name, dparam in dparams.items()}
             check_shapes(doutputs=(doutputs, trace.outputs.shape), **own)
-            d["z"] = self._decode_backward(doutputs, z.shape, trace.caches, d)
-            if has_path and estimator in (None, "pathwise"):
-                dz_kl, through_kl, dprior = kl_backward(
-                    self.posterior, dkl, z, heads, self.params, trace.sampled
-                )
-                d["z"] = dz = d["z"] + dz_kl
-                through_z = self.posterior.sample_backward(dz, *heads, trace.eps)
+            # the kl between two long kernels, here and in `forward`: during long pauses their threads sleep
+            if hasattr(q, "sample_backward") and estimator in (None, "pathwise"):
+                dz_kl, through_kl, dprior = kl_backward(q, dkl, z, heads, self.params, trace.sampled)
+                d["z"] = self._decode_backward(doutputs, z.shape, trace.caches, d) + dz_kl
+                through_z = q.sample_backward(d["z"], *heads, trace.eps)
             else:
-                through_z, through_kl, dprior = estimated(
-                    self, estimator or "leave-one-out", dnll, dkl, trace
-                )
-            check_heads(self.posterior.heads, heads, {"of the kl": through_kl, "through z": through_z})
+                d["z"] = self._decode_backward(doutputs, z.shape, trace.caches, d)
+                through_z, through_kl, dprior = estimated(self, estimator, dnll, dkl, trace)
+            check_heads(q.heads, heads, {"of the kl": through_kl, "through z": through_z})
             self._encode_backward(through_kl, through_z, trace.caches, d)
         return d | dparams | dprior
 
@@ -269,15 +264,12 @@ class VAE(Model):
         return self.posterior.prior
 
     def _condition(self, condition, rows):
-        if (condition is None) != (self.condition_dim == 0):
-            wanted = (
-                f"must have shape ({rows}, {self.condition_dim})" if self.condition_dim else "must be None"
-            )
+        C = self.condition_dim
+        if (condition is None) != (C == 0):
+            wanted = f"have shape ({rows}, {C})" if C else "be None"
             given = arguments.describe(condition)
-            raise ValueError(
-                f"condition {wanted} for a model of condition_dim {self.condition_dim}, got {given}"
-            )
-        return None if condition is None else self.matrix("condition", condition, self.condition_dim, rows)
+            raise ValueError(f"condition must {wanted} for a model of condition_dim {C}, got {given}")
+        return None if condition is None else self.matrix("condition", condition, C, rows)
 
 
 def _join(x, c):
