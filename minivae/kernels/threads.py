@@ -26,11 +26,11 @@ _set = ir.IntType(1024)  # of cores, one bit for each
 # what numba's threads run: it takes the addresses of arguments, sizes, steps, and of data of its own
 _job = ir.FunctionType(_void, [_bytes.as_pointer(), _index.as_pointer(), _index.as_pointer(), _bytes])
 
-# Let an idle OpenMP worker spin for some 50 microseconds, so that it is awake for the next kernel of a step.
+# Let an idle OpenMP worker spin for some 100 microseconds, so that it is awake for the next kernel of a step.
 # The default, 5 milliseconds, is too long: where other programs run, it holds up the thread that others wait
 # for. The runtime reads its environment when it is loaded; a setting of the user's is respected
 if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & set(os.environ):
-    os.environ["GOMP_SPINCOUNT"] = "4000"
+    os.environ["GOMP_SPINCOUNT"] = "6500"
     with suppress(ImportError):  # numba uses another threading layer
         import numba.np.ufunc.omppool  # noqa: F401
     del os.environ["GOMP_SPINCOUNT"]
