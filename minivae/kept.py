@@ -42,14 +42,14 @@ class Folder:
         self.tidy()
         with suppress(OSError):
             found = self._place(name, version).read_bytes()
-            if hashlib.sha256(found[32:]).digest() == found[:32]:
+            if hashlib.sha256((name + version).encode() + found[32:]).digest() == found[:32]:
                 return found[32:]
         return None
 
     def save(self, content, name, version):
         """Keep a content, if it can be written."""
         with suppress(ValueError), files.replacing(self._place(name, version)) as file:
-            file.write(hashlib.sha256(content).digest() + content)
+            file.write(hashlib.sha256((name + version).encode() + content).digest() + content)
 
     def _announce(self):
         """Say why the first run takes longer."""

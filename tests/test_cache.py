@@ -80,6 +80,19 @@ def test_a_damaged_cache_costs_a_compilation_and_not_the_run(copy):
         assert "compiling" in errors
 
 
+def test_files_under_each_others_names_are_compiled_again(copy):
+    """Each is sound, and machine code for other arguments."""
+    assert python(SLOPE, cwd=copy)[1] == "-0.5"
+    files = [path for path in (copy / "cache").rglob("*") if path.is_file()]
+    first, *rest = [path.read_bytes() for path in files]
+    assert rest
+    for path, content in zip(files, [*rest, first], strict=True):
+        path.write_bytes(content)
+    code, said, errors = python(SLOPE, cwd=copy)
+    assert (code, said) == (0, "-0.5"), errors
+    assert "compiling" in errors
+
+
 def test_a_full_disk_costs_the_cache_and_not_the_run(copy):
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))"
     for _ in range(2):
