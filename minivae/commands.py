@@ -106,9 +106,8 @@ def interpolate(run, n, steps, out, seed, checkpoint, threads, **moved):
     (x, *_), given = _test_rows(loaded, _choose(rng, 2 * n, available), rng)
     z, t = loaded.model.code(x, **given), np.linspace(0, 1, steps)[:, None]  # (2 n, L), (steps, 1)
     lines = np.concatenate([(1 - t) * a + t * b for a, b in zip(z[:n], z[n:], strict=True)])  # (n steps, L)
-    given = {
-        name: np.repeat(c[:n], steps, axis=0) for name, c in given.items()
-    }  # a line keeps its first label
+    # a line keeps its first label
+    given = {name: np.repeat(c[:n], steps, axis=0) for name, c in given.items()}
     from . import plots
 
     images = loaded.unscale(loaded.model.mean(lines, **given))

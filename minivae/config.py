@@ -204,10 +204,8 @@ class Config:
             return moving_average_baseline(family=family)
         names = {"none": self.estimator, "leave-one-out": "leave-one-out"}
         name = names.get(self.baseline, f"score-function-{self.baseline}-baseline")
-        if (
-            name == "sticking-the-landing"
-        ):  # the model knows whether its KL is sampled, and the beta of a step
-            return name
+        if name == "sticking-the-landing":
+            return name  # the model knows whether its KL is sampled, and the beta of a step
         return None if name == "pathwise" else named(name, rng, self.beta, family)
 
     @classmethod
