@@ -42,14 +42,14 @@ class Folder:
         self.tidy()
         with suppress(OSError):
             found = self._place(name, version).read_bytes()
-            if hashlib.sha256((name + version).encode() + found[32:]).digest() == found[:32]:
+            if found == _behind_checksum(found[32:], name, version):
                 return found[32:]
         return None
 
     def save(self, content, name, version):
         """Keep a content, if it can be written."""
         with suppress(ValueError), files.replacing(self._place(name, version)) as file:
-            file.write(hashlib.sha256((name + version).encode() + content).digest() + content)
+            file.write(_behind_checksum(content, name, version))
 
     def _announce(self):
         """Say why the first run takes longer."""
@@ -68,3 +68,7 @@ class Folder:
             for other in self.path.parent.glob(f"{self.name}-{'[0-9a-f]' * 16}"):
                 if not other.is_symlink() and time.time() - other.stat().st_mtime > KEPT:
                     shutil.rmtree(other, ignore_errors=True)
+
+
+def _behind_checksum(content, name, version):
+    return hashlib.sha256((name + version).encode() + content).digest() + content

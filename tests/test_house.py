@@ -38,7 +38,7 @@ LONG |= {
     "Autoencoder.__init__": 12,
 }
 LONG |= {"tile_product": 13, "column": 13, "move_block": 7, "share": 10, "product": 8}
-LONG |= {"finish": 7, "_backward": 13, "_gradients": 11, "_share": 7}  # compiled loops over addresses
+LONG |= {"finish": 7, "_backward": 13, "_gradients": 10, "_share": 7}  # compiled loops over addresses
 ABSOLUTE = r"(^|[\s\"'(])/(home|root|tmp|work|Users)/"
 PHRASES = (
     r"(derivative|gradient|slope)s? (of [^.]{1,20} )?by (mu|logvar|std|z|every parameter)\b",
@@ -170,7 +170,7 @@ def test_the_pages_keep_the_rules():
 
 def test_minivae_is_read_in_an_evening():
     lines = {name: FILES[name].read_text().count("\n") for name in FILES if name.startswith("minivae/")}
-    assert sum(lines.values()) <= 9201
+    assert sum(lines.values()) <= 9200
     assert sum(lines[name] for name in lines if "/kernels/" in name) <= 1099
 
 

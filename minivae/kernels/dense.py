@@ -44,7 +44,7 @@ def _backward(parts, dy, y, da, db, da_, x_T, W_T, dx, dW, scratch, lists, code)
     """
     if code != IDENTITY:
         in_parallel(_activation, parts, (dy, y, da, code))
-    in_parallel(_gradients, parts, (da, db, da_, x_T, W_T, dx, dW, scratch, lists))
+    in_parallel(_gradients, parts, (db, da_, x_T, W_T, dx, dW, scratch, lists))
 
 
 @inner
@@ -64,8 +64,8 @@ def _activation(index, parts, dy, y, da, code):
 
 
 @inner
-def _gradients(index, parts, da, db, da_, x_T, W_T, dx, dW, scratch, lists):
+def _gradients(index, parts, db, da, x_T, W_T, dx, dW, scratch, lists):
     """A thread's share of dx = da @ W.T, of dW = x.T @ da, and of db, which `share` sums beside dW."""
     no_bias, identity = db[0, :0], np.intp(IDENTITY)  # typed like those of a product: one version of `share`
-    share(index, parts, da_, W_T, dx, scratch, lists, no_bias, identity, db[:0])
-    share(index, parts, x_T, da_, dW, scratch, lists, no_bias, identity, db)
+    share(index, parts, da, W_T, dx, scratch, lists, no_bias, identity, db[:0])
+    share(index, parts, x_T, da, dW, scratch, lists, no_bias, identity, db)

@@ -23,6 +23,7 @@ from .vectors import BLOCK, HALF, ROWS, VECTOR_BYTES, VECTORS, filled, move_bloc
 
 DEPTH = 1024 if VECTOR_BYTES == 64 else 400  # terms of a sum over one packed panel: 200 KB, or 40 KB at most
 HEIGHT = 1024  # rows of a at a time, so that copies of them stay small
+ONES = slice(HEIGHT * DEPTH, (HEIGHT + 1) * DEPTH)  # where the scratch memory has a row of ones
 FEW = 64  # rows for which packing costs more than it brings
 SAMPLE = 4  # one of so many numbers is looked at, to tell whether it pays to look for terms of zeros
 SMALL = 150_000  # multiply-adds of a product for which one thread is enough: few, so that others stay awake
@@ -44,9 +45,8 @@ def pack(panel, b, k_low, depth, j_low, columns):
     """panel[k, c] = b[k_low + k, j_low + c] for c < columns, and 0 from there to the panel's width."""
     item, (b_row, b_column), width = b.itemsize, b.strides, panel.shape[1]
     source, turned = b.ctypes.data + k_low * b_row + j_low * b_column, b_row == item
-    panel.reshape(panel.size)[: panel.size if columns < width else 0] = (
-        0  # not a denormal of an earlier panel
-    )
+    if columns < width:
+        panel.reshape(panel.size)[:] = 0  # not a denormal number of an earlier panel, which would be slow
     if (turned or b_column == item) and min(depth, columns) >= BLOCK:
         # through registers, in squares: the last of a row or a column may overlap the one before
         for k in range(0, depth, BLOCK):
@@ -127,9 +127,7 @@ def share(index, parts, a, b, out, scratch, lists, bias, code, sums):
     skip = more > 0  # two of three numbers in the sample are 0
     listed = skip or a.strides[1] != item or a.strides[0] % 4096 == 0
     edge = scratch[index, -ROWS * VECTORS * lanes :].reshape((ROWS, VECTORS * lanes))  # a tile where out ends
-    ones = scratch[index, HEIGHT * DEPTH : (HEIGHT + 1) * DEPTH]  # sums = this row @ b
-    ones[:] = 1
-    ones_at = types.intp(ones.ctypes.data)
+    ones_at = types.intp(scratch[index, ONES].ctypes.data)  # sums = this row @ b
     for k_low in range(0, max(K, 1), DEPTH):
         depth, add = min(DEPTH, K - k_low), k_low > 0
         for i_low in range(i_from, i_to, HEIGHT):
@@ -151,7 +149,7 @@ def share(index, parts, a, b, out, scratch, lists, bias, code, sums):
                 # a few rows read b where it is, unless the last vector would reach beyond its rows
                 b_at, b_step = b.ctypes.data + k_low * b.strides[0] + j * item, b.strides[0]
                 if not few or columns % lanes:
-                    panel = scratch[index, (HEIGHT + 1) * DEPTH :][: depth * width].reshape((depth, width))
+                    panel = scratch[index, ONES.stop :][: depth * width].reshape((depth, width))
                     pack(panel, b, k_low, depth, j, columns)
                     b_at, b_step = types.intp(panel.ctypes.data), panel.strides[0]
                 if sums.size and i_high == out.shape[0]:  # once for each column of b
@@ -194,9 +192,9 @@ def compile_for(kernel, kinds, dtype):
 def scratch_of(dtype, count):
     """For each of so many threads strips of a, a row of ones, a panel of b, a tile; and lists of terms."""
     lanes = VECTOR_BYTES // dtype.itemsize
-    width = (DEPTH + ROWS) * VECTORS * lanes + (HEIGHT + 1) * DEPTH
-    lists = memory.empty((count, HEIGHT // HALF, DEPTH + 1), np.dtype(np.intp))
-    return memory.empty((count, width), dtype), lists
+    scratch = memory.empty((count, ONES.stop + (DEPTH + ROWS) * VECTORS * lanes), dtype)
+    scratch[:, ONES] = 1
+    return scratch, memory.empty((count, HEIGHT // HALF, DEPTH + 1), np.dtype(np.intp))
 
 
 def run(kernel, kinds, work, *arrays, code):
