@@ -12,9 +12,9 @@ import numpy as np
 
 from . import arguments, evaluation
 from .distributions import StandardNormal, kl_forward
+from .distributions.priors import log_sum_exp
 from .models import VAE, em
 from .models.bounds import importance_weighted
-from .models.mixture import log_sum_exp
 from .optimizers import Adam
 
 

@@ -82,9 +82,8 @@ def reconstruct(run, n, out, seed, checkpoint, threads, **moved):
     """Encode test images and decode the means of q(z|x)."""
     loaded = _loaded(run, checkpoint, threads, moved)
     rng, available = arguments.seeded("seed", seed), len(loaded.data.x_test)
-    (x, *seen), given = _test_rows(
-        loaded, _choose(rng, min(12, available) if n is None else n, available), rng
-    )
+    rows = _choose(rng, min(12, available) if n is None else n, available)
+    (x, *seen), given = _test_rows(loaded, rows, rng)
     from . import plots
 
     shown = loaded.unscale(seen[0] if seen else x)
@@ -159,11 +158,8 @@ def evaluate(run, seed, samples, csv, checkpoint, threads, **moved):
         raise ValueError(f"samples are for log p(x), which {run} does not have: it is an autoencoder")
     samples = 100 if samples is None else arguments.integer("samples", samples, at_least=0)
     rng = loaded.stream(runs.TEST) if seed is None else arguments.seeded("seed", seed)
-    which, pixels, count = (
-        _which(run, checkpoint, loaded.epoch),
-        loaded.config.pixels,
-        len(loaded.data.x_test),
-    )
+    which, pixels = _which(run, checkpoint, loaded.epoch), loaded.config.pixels
+    count = len(loaded.data.x_test)
     if loaded.config.corruption != "none" and not autoencoder:
         pixels += " and uncorrupted"
     print(f"{run}, {which}: {count:,} test images, {pixels} pixels, nats per image")
@@ -202,9 +198,8 @@ def _evaluate_vae(loaded, rng, samples):
 def _evaluate_autoencoder(loaded, rng, samples):
     """The same for an autoencoder: its error, and that of PCA with as many components, from what both see."""
     model, config = loaded.model, loaded.config
-    x, train = (
-        data.minibatch(images, config.pixels, rng) for images in (loaded.data.x_test, loaded.data.x_train)
-    )
+    sets = loaded.data.x_test, loaded.data.x_train
+    x, train = (data.minibatch(images, config.pixels, rng) for images in sets)
     seen = corrupt(x, config.corruption, config.corruption_amount, rng)
     blocks = evaluation.chunks(x)
     nll = np.concatenate([model.forward(seen[rows], x[rows])[1].nll for rows in blocks]).astype(float)
@@ -213,9 +208,8 @@ def _evaluate_autoencoder(loaded, rng, samples):
     code = "its own code" if seen is x else f"the code of it after {config.corruption} corruption"
     print(f"  nll         {nll.mean():8.2f}   of each image given {code}")
     for name, mean in (("this model", means), (f"PCA, L = {model.latent_dim}", pca)):
-        print(
-            f"  error       {((mean - x) ** 2).sum(axis=1).mean():8.2f}   squared, summed over pixels: {name}"
-        )
+        error = ((mean - x) ** 2).sum(axis=1).mean()
+        print(f"  error       {error:8.2f}   squared, summed over pixels: {name}")
     return {"nll": nll}
 
 

@@ -95,9 +95,8 @@ def fit(settings, out=None, overwrite=False, steps=200, restarts=1, say=print):
             found = model.fit(x, rng, steps, gain * x.shape[1], restarts, progress)
         ended = "converged" if found.converged else "still rising: give more --steps"
         say(f"  {found.steps} steps of EM, {ended}; BIC {model.bic(x):,.0f}")
-    say(
-        f"log p(x): train {model.log_prob(x).mean():.3f}, test {model.log_prob(test).mean():.3f} nats per row"
-    )
+    means = (model.log_prob(rows).mean() for rows in (x, test))
+    say("log p(x): train {:.3f}, test {:.3f} nats per row".format(*means))
 
     def save(folder):
         arrays = {f"fit/{name}": np.asarray(value) for name, value in model.parameters().items()}
@@ -185,11 +184,8 @@ def picture(fitted, x):
         span = np.ptp(images[1:], axis=1, keepdims=True)
         images[1:] = (images[1:] - images[1:].min(axis=1, keepdims=True)) / np.where(span > 0, span, 1)
         return plots.image_grid(images, shape, title=title)
-    order = np.argsort(-model.weights)
-    title = "means of the components, the heaviest first"
-    return plots.image_grid(
-        fitted.unscale(model.means[order]), shape, title=title, like=fitted.unscale(x[:1000])
-    )
+    means, like = fitted.unscale(model.means[np.argsort(-model.weights)]), fitted.unscale(x[:1000])
+    return plots.image_grid(means, shape, title="means of the components, the heaviest first", like=like)
 
 
 def settings_of(kind, family, components, latent, pixels, data, image_shape, scaling, seed):

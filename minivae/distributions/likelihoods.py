@@ -13,7 +13,28 @@ from .priors import absolute, sign
 VARIANCES = ("fixed", "shared", "pixel", "optimal")
 
 
-class Bernoulli:
+class Likelihood:
+    """Base of the likelihoods: of real x, its mean is the decoder's output, and nothing is learned."""
+
+    support = (-math.inf, math.inf)
+
+    def __init__(self, ops):
+        self.ops = ops
+
+    def parameters(self, data_dim, dtype):
+        """Its own learned arrays by name: none."""
+        return {}
+
+    def mean(self, mean):
+        """E[x|z]: the decoder's output."""
+        return mean
+
+    def bias_for_mean(self, mean):
+        """The output bias at which the decoder predicts `mean`."""
+        return mean
+
+
+class Bernoulli(Likelihood):
     """p(x|z) = prod_d p_d^x_d (1 - p_d)^(1 - x_d), with p = sigmoid(logits).
 
     It is a probability only for x in {0, 1}. For grey pixels in (0, 1) the same formula is a cross-entropy: a
@@ -21,13 +42,6 @@ class Bernoulli:
     """
 
     support = (0.0, 1.0)
-
-    def __init__(self, ops):
-        self.ops = ops
-
-    def parameters(self, data_dim, dtype):
-        """It learns nothing of its own."""
-        return {}
 
     def nll(self, logits, x, params):
         """-log p(x|z) -> (B,) or (S, B), nats."""
@@ -52,7 +66,7 @@ class Bernoulli:
         return np.log(p / (1 - p))
 
 
-class Gaussian:
+class Gaussian(Likelihood):
     """p(x|z) = N(mean, exp(logvar)), with the variance outside the decoder network.
 
     variance  "fixed": exp(logvar); "shared": one learned log-variance for all pixels, initially `logvar`;
@@ -61,10 +75,8 @@ class Gaussian:
               (Rybkin et al. 2021)
     """
 
-    support = (-math.inf, math.inf)
-
     def __init__(self, ops, variance="fixed", logvar=0.0):
-        self.ops = ops
+        super().__init__(ops)
         self.variance = arguments.one_of("variance", variance, VARIANCES)
         self.logvar = arguments.number("logvar", logvar)
 
@@ -89,20 +101,12 @@ class Gaussian:
             dmean = dmean + dlogvar * 2 * (mean - x) / (mean.size * np.exp(logvar))
         return dmean, {"output.logvar": dlogvar} if "output.logvar" in params else {}
 
-    def mean(self, mean):
-        """E[x|z]: the decoder's output."""
-        return mean
-
     def sample(self, mean, params, rng):
         """x ~ p(x|z), like mean."""
         if self.variance == "optimal":
             raise ValueError("gaussian-optimal has a variance for each batch of x, and none to draw x with")
         std = self.ops.gaussian_std(self._logvar(mean, params))
         return (mean + std * rng.standard_normal(mean.shape)).astype(mean.dtype)
-
-    def bias_for_mean(self, mean):
-        """The output bias at which the decoder predicts `mean`."""
-        return mean
 
     def logvar_for(self, variance):
         """The initial log-variance, given the variance (D,) of the data; never close to variance 0."""
@@ -115,22 +119,16 @@ class Gaussian:
         return params.get("output.logvar", np.full(1, self.logvar, mean.dtype))
 
 
-class Laplace:
+class Laplace(Likelihood):
     """p(x|z) = Laplace(mean, b) with b = exp(logb): the absolute error, with its constant.
 
     Its best prediction is the median of x given z, while that of the Gaussian is the mean: pictures whose
     pixels are mostly 0 or 1 are less blurred.
     """
 
-    support = (-math.inf, math.inf)
-
     def __init__(self, ops, logb=0.0):
-        self.ops = ops
+        super().__init__(ops)
         self.logb = arguments.number("logb", logb)
-
-    def parameters(self, data_dim, dtype):
-        """It learns nothing of its own."""
-        return {}
 
     def nll(self, mean, x, params):
         """-log p(x|z) = sum_d |x_d - mean_d| / b + logb + log 2 -> (B,) or (S, B), nats."""
@@ -142,14 +140,6 @@ class Laplace:
         arguments.shapes(x=(x, "BD"), mean=(mean, "*BD"), dnll=(dnll, "*B"))
         return dnll[..., None] * sign(mean - x) * math.exp(-self.logb), {}
 
-    def mean(self, mean):
-        """E[x|z]: the decoder's output."""
-        return mean
-
     def sample(self, mean, params, rng):
         """x ~ p(x|z), like mean."""
         return (mean + math.exp(self.logb) * rng.laplace(size=mean.shape)).astype(mean.dtype)
-
-    def bias_for_mean(self, mean):
-        """The output bias at which the decoder predicts `mean`."""
-        return mean

@@ -93,7 +93,7 @@ class MixturePrior(Prior):
 
     def log_prob(self, z, params):
         """log sum_k pi_k N_k(z): z (B, L) or (S, B, L) -> (B,) or (S, B), nats."""
-        return _log_sum(self._log_joint(z, params))[..., 0]
+        return log_sum_exp(self._log_joint(z, params))
 
     # with the responsibilities r_k = pi_k N_k(z) / p(z):
     #   dlog p/dz        = sum_k r_k (mean_k - z) e^-logvar_k
@@ -103,12 +103,12 @@ class MixturePrior(Prior):
     def log_prob_backward(self, dlog_prob, z, params):
         """dlog_prob (B,) or (S, B) -> dz like z, and the derivatives of weight, mean and logvar."""
         joint, weight = self._log_joint(z, params), params["prior.weight"]
-        r = dlog_prob[..., None] * np.exp(joint - _log_sum(joint))  # (..., K)
+        r = dlog_prob[..., None] * np.exp(joint - log_sum_exp(joint)[..., None])  # (..., K)
         away = z[..., None, :] - params["prior.mean"]  # (..., K, L)
         pull = r[..., None] * away * np.exp(-params["prior.logvar"])
         rest = tuple(range(z.ndim - 1))
         dlogvar = 0.5 * (pull * away - r[..., None]).sum(axis=rest)
-        dweight = r.sum(axis=rest) - dlog_prob.sum() * np.exp(weight - _log_sum(weight))
+        dweight = r.sum(axis=rest) - dlog_prob.sum() * np.exp(weight - log_sum_exp(weight))
         own = {"prior.weight": dweight, "prior.mean": pull.sum(axis=rest), "prior.logvar": dlogvar}
         return -pull.sum(axis=-2), own
 
@@ -116,13 +116,14 @@ class MixturePrior(Prior):
         """log pi_k N_k(z) -> (..., K)."""
         weight, mean, logvar = (params[f"prior.{name}"] for name in ("weight", "mean", "logvar"))
         squared = (z[..., None, :] - mean) ** 2 * np.exp(-logvar)  # (..., K, L)
-        return weight - _log_sum(weight) - 0.5 * (LOG_2PI + logvar + squared).sum(axis=-1)
+        return weight - log_sum_exp(weight) - 0.5 * (LOG_2PI + logvar + squared).sum(axis=-1)
 
 
-def _log_sum(a):
-    """log sum_k e^a_k over the last axis, which is kept; the largest is subtracted to avoid overflow."""
+def log_sum_exp(a):
+    """log sum_k e^a_k over the last axis; the largest is subtracted, so that nothing overflows."""
     most = a.max(axis=-1, keepdims=True)
-    return most + np.log(np.exp(a - most).sum(axis=-1, keepdims=True))
+    most = np.where(np.isfinite(most), most, 0)
+    return np.log(np.exp(a - most).sum(axis=-1)) + most[..., 0]
 
 
 class BernoulliPrior(Prior):

@@ -13,17 +13,11 @@ import math
 import numpy as np
 
 from .. import arguments
+from ..distributions.priors import log_sum_exp
 from . import em
 
 MANY = 5000  # rows that are enough to find a start
 COVARIANCES = ("full", "diagonal", "spherical")
-
-
-def log_sum_exp(a):
-    """log sum_k e^a_k over the last axis, without overflow."""
-    most = a.max(axis=-1, keepdims=True)
-    most = np.where(np.isfinite(most), most, 0)
-    return np.log(np.exp(a - most).sum(axis=-1)) + most[..., 0]
 
 
 def least_variance(x, floor):
