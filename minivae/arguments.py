@@ -160,6 +160,30 @@ def first_misfit(*arrays):
     return None, sizes
 
 
+def fits(axes, *arrays):
+    """Whether a compiled loop may run on these arrays; where it says no, `ops` computes or raises an error.
+
+    They must be plain NumPy arrays of one type, float32 or float64, not empty, and their axes must agree:
+    `axes` has the words of `shapes`, one per array: "BI IO O" for a dense layer's x, W and b. A compiled loop
+    does not check an index: a wrong shape there would read or write another array's memory.
+    """
+    kinds = [axes]
+    for array in arrays:
+        if type(array) is not np.ndarray:
+            return False
+        kinds += array.dtype, array.shape
+    return _agree(*kinds)
+
+
+@lru_cache(maxsize=4096)
+def _agree(axes, *kinds):
+    """The part of `fits` that depends on `kinds`, type and shape in turn: a training step repeats it."""
+    dtypes, shapes = kinds[::2], kinds[1::2]
+    if dtypes[0] not in REAL or len({*dtypes}) > 1 or any(0 in s for s in shapes):
+        return False
+    return first_misfit(*zip(axes.split(), axes.split(), shapes, strict=True))[0] is None
+
+
 def _misfit(name, array, axes, sizes):
     """The error for an array that `shapes` refuses; sizes that are not known yet appear as letters."""
     inner = [str(sizes.get(letter, letter)) for letter in axes.lstrip("*")]

@@ -4,7 +4,6 @@ A kernel exists only where NumPy would cost at least 3 % of a training step on M
 Bernoulli likelihood, the optimizers' updates. Every other name is that of `ops`. No sum is split among
 threads and none is reordered, so a result has the same bits on one thread or on many. Read in this order:
 
-    door          which arrays a compiled loop accepts; everything else goes to `ops`
     compiled      how a loop is compiled, once per machine
     vectors       what a plain loop cannot say: vectors that stay in registers
     threads       how threads share the work of a kernel, and why one kernel runs at a time

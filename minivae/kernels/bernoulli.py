@@ -1,15 +1,13 @@
 """The Bernoulli likelihood: the largest elementwise work of a training step, whole rows to a thread.
 
-A running sum would keep the loop over exp from vectorising. So one loop writes exp for a whole row and
-another the row's terms, which leaves each enough registers for its constants; a third adds the terms, the
-upper half of them to the lower half, again and again, which also rounds less.
+A running sum would keep the loop over exp from vectorising. So one loop writes exp for a whole row, another
+the row's terms; a third adds the upper half of them to the lower half, again and again, and rounds less.
 """
 
 from .. import memory, ops
 from . import elementary as el
 from . import threads
-from .compiled import compiled, inner
-from .door import fits
+from .compiled import compiled, fits, inner
 from .threads import LINE, in_parallel, range_of
 
 

@@ -15,9 +15,11 @@ from numba.core.caching import CompileResultCacheImpl
 from numba.core.registry import CPUDispatcher
 from numba.core.serialize import dumps
 
-from .. import kept
+from .. import arguments, kept
 
 FOLDER = kept.Folder("kernels", numba.__version__, llvmlite.__version__, np.__version__)
+# told not to compile, numba runs kernels as Python code, which cannot call the vector instructions
+fits = (lambda *_: False) if numba.config.DISABLE_JIT else arguments.fits
 
 
 class Cache(CompileResultCacheImpl):

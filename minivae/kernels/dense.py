@@ -3,8 +3,7 @@
 import numpy as np
 
 from .. import memory, ops
-from .compiled import compiled, inner
-from .door import fits
+from .compiled import compiled, fits, inner
 from .threads import in_parallel
 from .tiles import ACTIVATIONS, IDENTITY, RELU, multiply, part_of, run, share
 
