@@ -1,11 +1,18 @@
-"""Dense layers: the product together with bias, activation and their derivatives."""
+"""Dense layers: the product together with bias, activation and their derivatives.
+
+In an importance-weighted bound, often half of the samples have no weight, and their rows of da are all 0.
+`dense_backward` then computes with copies of the other rows.
+"""
 
 import numpy as np
 
 from .. import memory, ops
+from . import threads
 from .compiled import compiled, fits, inner
-from .threads import in_parallel
+from .threads import in_parallel, range_of
 from .tiles import ACTIVATIONS, IDENTITY, RELU, multiply, part_of, run, share
+
+MANY = 256  # rows of da from which it pays to look for rows of zeros
 
 
 def dense_forward(x, W, b, activation="identity"):
@@ -26,13 +33,53 @@ def dense_backward(dy, cache, input_gradient=True):
         return ops.dense_backward(dy, cache, input_gradient)
     if activation not in ACTIVATIONS:
         dy, activation = ops.activation_backward(dy, y, activation), "identity"
-    dtype, (B, I), O = y.dtype, x.shape, y.shape[1]
-    dy, db = memory.laid_out(dy), memory.empty((1, O), dtype)
-    da = dy if activation == "identity" else memory.empty(y.shape, dtype)
-    dx, dW = memory.empty(x.shape if input_gradient else (0, I), dtype), memory.empty(W.shape, dtype)
-    arrays = dy, memory.laid_out(y), da, db, da, x.T, W.T, dx, dW
-    run(_backward, "CCCCAAACC", B * I * O, *arrays, code=ACTIVATIONS.index(activation))
+    dtype, (B, I), O, code = y.dtype, x.shape, y.shape[1], ACTIVATIONS.index(activation)
+    dy, y, n = memory.laid_out(dy), memory.laid_out(y), B
+    if B >= MANY and x.flags.carray and not dy[:, 0].all():
+        arrays = (dy, x) if code == IDENTITY else (dy, x, y)
+        copies, places = tuple(memory.empty(array.shape, dtype) for array in arrays), np.empty(B, np.intp)
+        n = threads.launch(_leave_out, threads.get_threads(), arrays, copies, places)
+        if n < B:
+            dy, x, y = (*(copy[:n] for copy in copies), y)[:3]  # the identity does not read y
+    da, db = dy if code == IDENTITY else memory.empty((B, O), dtype)[:n], memory.empty((1, O), dtype)
+    dx, dW = memory.empty((B if input_gradient else 0, I), dtype), memory.empty(W.shape, dtype)
+    run(_backward, "CCCCAAACC", n * I * O, dy, y, da, db, da, x.T, W.T, dx[:n], dW, code=code)
+    if n < B and input_gradient:
+        dx = dx.take(places, 0, memory.empty((B, I), dtype), "clip")
     return dx if input_gradient else None, dW, db[0]
+
+
+@compiled
+def _leave_out(parts, arrays, copies, places):
+    """Copy the rows of dy that are not all 0, and those of x and y, unless these are most of the rows.
+
+    Returns how many rows to compute with. Row places[i] of the copies has the dx of row i. Row 0 serves for
+    all rows of zeros: their dx is not 0 if W is not finite. No row is left out where x is not finite.
+    """
+    dy, x, n = arrays[0], arrays[1], 1
+    for i in range(places.size):
+        d, given, live = dy[i], x[i], dy[i, 0] != 0
+        if not live:
+            for j in range(d.size):
+                live |= d[j] != 0
+            for j in range(given.size):
+                live |= not np.isfinite(given[j])
+        places[i] = n if live else 0
+        n += live
+    if 8 * n > 7 * places.size:
+        return places.size
+    for array in range(len(arrays)):
+        copies[array][0] = 0
+        in_parallel(_copy, parts, (copies[array], arrays[array], places))
+    return n
+
+
+@inner
+def _copy(index, parts, few, rows, places):
+    for i in range(*range_of(places.size, 1, index, parts)):
+        row, copy = rows[i], few[places[i]]
+        for j in range(row.size if places[i] else 0):
+            copy[j] = row[j]
 
 
 @compiled

@@ -53,8 +53,8 @@ def bound_backward(nll, kl, beta, bound, reconstruction=1.0):
         return dnll, np.full(kl.shape, beta / kl.size, kl.dtype)
     cost = (reconstruction * nll + beta * kl).reshape(-1, nll.shape[-1])  # (S, B)
     weights = np.exp(cost.min(axis=0) - cost)
-    # smaller weights are set to 0: products with them may be denormal, which many processors handle slowly
-    weights[weights.real < np.finfo(weights.dtype).tiny ** 0.5] = 0
+    # weights that vanish in the rounding of their sum are set to 0: `dense_backward` leaves such rows out
+    weights[weights.real < np.finfo(weights.dtype).eps / len(cost)] = 0
     dcost = (weights / weights.sum(axis=0) / nll.shape[-1]).reshape(nll.shape)
     return reconstruction * dcost, beta * dcost
 
