@@ -75,6 +75,9 @@ def test_what_else_is_refused(backend):
         twin = model.astype(np.float32)
         twin.params["output.W"][...], twin.params[name][...] = 0, value
         refused(f"the loss is not finite: {term} is inf", twin.loss_and_grads, x, eps)
+    twin = mv.VAE(4, 2, (3,), likelihood="gaussian", prior="mixture", backend=backend)
+    twin.params["mu.b"][...] = 1e25  # far from all components: log p(z) is -inf, and warns of nothing
+    refused("the loss is not finite: nll is inf", twin.loss_and_grads, x, eps)
 
 
 def test_bad_settings():

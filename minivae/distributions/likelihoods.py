@@ -14,7 +14,7 @@ VARIANCES = ("fixed", "shared", "pixel", "optimal")
 
 
 class Likelihood:
-    """Base of the likelihoods: of real x, its mean is the decoder's output, and nothing is learned."""
+    """Base class: x is any real number, its mean is the decoder's output, and there are no parameters."""
 
     support = (-math.inf, math.inf)
 

@@ -120,10 +120,11 @@ class MixturePrior(Prior):
 
 
 def log_sum_exp(a):
-    """log sum_k e^a_k over the last axis; the largest is subtracted, so that nothing overflows."""
+    """log sum_k e^a_k over the last axis, (..., K) -> (...); the largest is subtracted to avoid overflow."""
     most = a.max(axis=-1, keepdims=True)
     most = np.where(np.isfinite(most), most, 0)
-    return np.log(np.exp(a - most).sum(axis=-1)) + most[..., 0]
+    with np.errstate(divide="ignore"):  # log 0 where every a_k is -inf
+        return np.log(np.exp(a - most).sum(axis=-1)) + most[..., 0]
 
 
 class BernoulliPrior(Prior):
