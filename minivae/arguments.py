@@ -161,11 +161,11 @@ def first_misfit(*arrays):
 
 
 def fits(axes, *arrays):
-    """Whether a compiled loop may run on these arrays; where it says no, `ops` computes or raises an error.
+    """Whether a compiled loop may run on these arrays; if not, `ops` computes the result or raises the error.
 
     They must be plain NumPy arrays of one type, float32 or float64, not empty, and their axes must agree:
-    `axes` has the words of `shapes`, one per array: "BI IO O" for a dense layer's x, W and b. A compiled loop
-    does not check an index: a wrong shape there would read or write another array's memory.
+    `axes` describes each as in `shapes`, "BI IO O" for a dense layer's x, W and b. A compiled loop does not
+    check an index: a wrong shape there would read or write another array's memory.
     """
     kinds = [axes]
     for array in arrays:
@@ -177,7 +177,7 @@ def fits(axes, *arrays):
 
 @lru_cache(maxsize=4096)
 def _agree(axes, *kinds):
-    """The part of `fits` that depends on `kinds`, type and shape in turn: a training step repeats it."""
+    """`fits` for `kinds`, type and shape of each array in turn: every training step asks the same."""
     dtypes, shapes = kinds[::2], kinds[1::2]
     if dtypes[0] not in REAL or len({*dtypes}) > 1 or any(0 in s for s in shapes):
         return False

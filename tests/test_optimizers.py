@@ -191,15 +191,19 @@ def test_strides_copies_and_shared_memory(make):
 
 @pytest.mark.parametrize("make", [mv.SGD, mv.RMSProp, mv.Adam])
 def test_odd_arrays_get_the_answer_of_numpy(make):
-    """A gradient that is a strided view of another parameter, and a negative moment, whose root is NaN."""
+    """A gradient that is a strided view of another parameter, and a negative moment, whose root is NaN.
+
+    And an empty parameter, whose gradient has no address.
+    """
     results = []
     for backend in ("numpy", "numba"):
-        optimizer, params = make(0.1, backend=backend), {"a": np.ones(5, F4), "b": np.ones(5, F4)}
+        optimizer, none = make(0.1, backend=backend), np.ones((0, 4), F4)
+        params = {"a": np.ones(5, F4), "b": np.ones(5, F4), "none": none}
         for _ in range(2):
-            optimizer.step(params, {"a": np.full(5, 2, F4), "b": params["a"][::-1]})
+            optimizer.step(params, {"a": np.full(5, 2, F4), "b": params["a"][::-1], "none": none.copy()})
         optimizer.state[f"{optimizer.remembers[-1]}/b"][0] = -1000
         with np.errstate(invalid="ignore"):
-            optimizer.step(params, {"a": np.ones(5, F4), "b": np.ones(5, F4)})
+            optimizer.step(params, {"a": np.ones(5, F4), "b": np.ones(5, F4), "none": none.copy()})
         results.append([*params.values(), *optimizer.state.values()])
     for one, other in zip(*results, strict=True):
         np.testing.assert_allclose(other, one, 1e-5)

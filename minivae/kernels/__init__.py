@@ -1,8 +1,8 @@
 """The operations of `ops` that dominate a training step, compiled, with the same names and signatures.
 
 A kernel exists only where NumPy would cost at least 3 % of a training step on MNIST: the dense layer, the
-Bernoulli likelihood, the optimizers' updates. Every other name is that of `ops`. No sum is split among
-threads and none is reordered, so a result has the same bits on one thread or on many. Read in this order:
+Bernoulli likelihood, the optimizers' updates. All else is left to `ops`, and so are arrays that do not pass
+`fits`. No sum is split among threads or reordered: one thread gives the bits of many. Read in this order:
 
     compiled      how a loop is compiled, once per machine
     vectors       what a plain loop cannot say: vectors that stay in registers

@@ -1,7 +1,8 @@
 """The Bernoulli likelihood: the largest elementwise work of a training step, whole rows to a thread.
 
-A running sum would keep the loop over exp from vectorising. So one loop writes exp for a whole row, another
-the row's terms; a third adds the upper half of them to the lower half, again and again, and rounds less.
+A running sum would keep the loop over exp from vectorising. So one loop writes exp for a whole row and
+another the row's terms, which leaves each enough registers for its constants; a third adds the upper half of
+the terms to the lower half, again and again, which also rounds less.
 """
 
 from .. import memory, ops

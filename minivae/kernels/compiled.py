@@ -18,7 +18,7 @@ from numba.core.serialize import dumps
 from .. import arguments, kept
 
 FOLDER = kept.Folder("kernels", numba.__version__, llvmlite.__version__, np.__version__)
-# told not to compile, numba runs kernels as Python code, which cannot call the vector instructions
+# told not to compile, numba runs kernels as Python code, which cannot call our intrinsics: no array fits
 fits = (lambda *_: False) if numba.config.DISABLE_JIT else arguments.fits
 
 

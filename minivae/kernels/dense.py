@@ -1,7 +1,7 @@
 """Dense layers: the product together with bias, activation and their derivatives.
 
-In an importance-weighted bound, often half of the samples have no weight, and their rows of da are all 0.
-`dense_backward` then computes with copies of the other rows.
+With an importance-weighted bound, often half of the samples have weight 0, and their rows of dy are all 0.
+`dense_backward` then copies the other rows, and multiplies only these.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from .compiled import compiled, fits, inner
 from .threads import in_parallel, range_of
 from .tiles import ACTIVATIONS, IDENTITY, RELU, multiply, part_of, run, share
 
-MANY = 256  # rows of da from which it pays to look for rows of zeros
+MANY, WIDE = 512, 10_000  # rows of dy, and weights, from which it pays to look for rows of zeros
 
 
 def dense_forward(x, W, b, activation="identity"):
@@ -35,12 +35,12 @@ def dense_backward(dy, cache, input_gradient=True):
         dy, activation = ops.activation_backward(dy, y, activation), "identity"
     dtype, (B, I), O, code = y.dtype, x.shape, y.shape[1], ACTIVATIONS.index(activation)
     dy, y, n = memory.laid_out(dy), memory.laid_out(y), B
-    if B >= MANY and x.flags.carray and not dy[:, 0].all():
+    if B >= MANY and W.size >= WIDE and x.flags.carray and not dy[:, 0].all():
         arrays = (dy, x) if code == IDENTITY else (dy, x, y)
         copies, places = tuple(memory.empty(array.shape, dtype) for array in arrays), np.empty(B, np.intp)
         n = threads.launch(_leave_out, threads.get_threads(), arrays, copies, places)
         if n < B:
-            dy, x, y = (*(copy[:n] for copy in copies), y)[:3]  # the identity does not read y
+            dy, x, y = *(copy[:n] for copy in copies[:2]), copies[-1][:n]  # the identity does not read y
     da, db = dy if code == IDENTITY else memory.empty((B, O), dtype)[:n], memory.empty((1, O), dtype)
     dx, dW = memory.empty((B if input_gradient else 0, I), dtype), memory.empty(W.shape, dtype)
     run(_backward, "CCCCAAACC", n * I * O, dy, y, da, db, da, x.T, W.T, dx[:n], dW, code=code)
@@ -51,22 +51,22 @@ def dense_backward(dy, cache, input_gradient=True):
 
 @compiled
 def _leave_out(parts, arrays, copies, places):
-    """Copy the rows of dy that are not all 0, and those of x and y, unless these are most of the rows.
+    """Copy the rows of dy that are not all 0, and the same rows of x and y -> how many; all if most are not.
 
-    Returns how many rows to compute with. Row places[i] of the copies has the dx of row i. Row 0 serves for
-    all rows of zeros: their dx is not 0 if W is not finite. No row is left out where x is not finite.
+    Row i of dx is row places[i] of that of the copies. Their row 0 is all 0, and used for every row left out:
+    its dx is NaN where W is not finite. A row of zeros is not left out if its x or y is not finite.
     """
-    dy, x, n = arrays[0], arrays[1], 1
+    dy, n = arrays[0], 1
     for i in range(places.size):
-        d, given, live = dy[i], x[i], dy[i, 0] != 0
-        if not live:
-            for j in range(d.size):
-                live |= d[j] != 0
-            for j in range(given.size):
-                live |= not np.isfinite(given[j])
+        live = dy[i, 0] != 0
+        for j in range(0 if live else dy.shape[1]):
+            live |= dy[i, j] != 0
+        for inputs in arrays[1:]:
+            for j in range(0 if live else inputs.shape[1]):
+                live |= not np.isfinite(inputs[i, j])
         places[i] = n if live else 0
         n += live
-    if 8 * n > 7 * places.size:
+    if 3 * n > 2 * places.size:
         return places.size
     for array in range(len(arrays)):
         copies[array][0] = 0
@@ -75,9 +75,9 @@ def _leave_out(parts, arrays, copies, places):
 
 
 @inner
-def _copy(index, parts, few, rows, places):
+def _copy(index, parts, copies, rows, places):
     for i in range(*range_of(places.size, 1, index, parts)):
-        row, copy = rows[i], few[places[i]]
+        row, copy = rows[i], copies[places[i]]
         for j in range(row.size if places[i] else 0):
             copy[j] = row[j]
 

@@ -4,7 +4,7 @@ Most parameters are short and a launch costs microseconds, so one launch updates
 arrays' addresses, and every thread updates its part of each array.
 
 A pixel that is always black has gradients of zero, and its moments decay into denormal numbers, which many
-processors handle slowly. So a moment below `tiny`, far above these and far below any eps, is set to 0.
+processors handle slowly. A moment below `tiny`, far above these and far below any eps, becomes 0; NaN stays.
 """
 
 import weakref
@@ -52,7 +52,7 @@ class Table:
 
     def __init__(self, rows):
         written = [array for row in rows for array in (row[0], *row[2:])]
-        kinds = {(type(array), array.dtype, array.size > 0 and array.flags.carray) for array in written}
+        kinds = {(type(array), array.dtype, array.flags.carray) for array in written}
         self.fits = not config.DISABLE_JIT and kinds in [{(np.ndarray, dtype, True)} for dtype in REAL]
         if self.fits:
             self.like = written[0].ravel()[:0]  # tells the kernels the type
@@ -69,7 +69,7 @@ class Table:
             copied = [row[1] for row, grad in zip(rows, grads, strict=True) if row[1] is not grad]
             tied = any(np.may_share_memory(grad, pin()) for grad in copied for pin in self.pins)
             addresses, count = self.addresses.copy(), threads.worth(self.total)
-            addresses[:, 1] = [addressof(c_char.from_buffer(grad)) for grad in grads]  # faster than .ctypes
+            addresses[:, 1] = [addressof(c_char.from_buffer(grad)) if grad.size else 0 for grad in grads]
             code, given = RECURRENCES.index(recurrence), np.array(settings, float)
             if not tied and threads.launch(_run, count, addresses, self.nbytes, self.like, code, given):
                 return

@@ -47,13 +47,17 @@ def bound_forward(nll, kl, beta, bound, reconstruction=1.0):
 # iwae: loss = -1/B sum_b log 1/S sum_s exp(-c_sb) with c = r nll + beta kl:
 #   dloss/dc_sb = 1/B exp(-c_sb) / sum_t exp(-c_tb), a softmax over the samples
 def bound_backward(nll, kl, beta, bound, reconstruction=1.0):
-    """Derivative of the loss with respect to nll and kl -> dnll like nll, dkl like kl."""
+    """Derivative of the loss with respect to nll and kl -> dnll like nll, dkl like kl.
+
+    iwae: weights below eps / S of the largest are set to 0. Their sum is less than the rounding of the other
+    weights' sum, so the gradient changes by a few eps of its largest entries.
+    """
     if bound == "elbo":
         dnll = np.full(nll.shape, reconstruction / nll.size, nll.dtype)
         return dnll, np.full(kl.shape, beta / kl.size, kl.dtype)
     cost = (reconstruction * nll + beta * kl).reshape(-1, nll.shape[-1])  # (S, B)
     weights = np.exp(cost.min(axis=0) - cost)
-    # weights that vanish in the rounding of their sum are set to 0: `dense_backward` leaves such rows out
+    # so that `dense_backward` leaves their rows out, and no product with a weight is denormal
     weights[weights.real < np.finfo(weights.dtype).eps / len(cost)] = 0
     dcost = (weights / weights.sum(axis=0) / nll.shape[-1]).reshape(nll.shape)
     return reconstruction * dcost, beta * dcost
