@@ -36,10 +36,8 @@ def mean_and_error(values):
 
 def noise(model, rng, batch, samples):
     """eps (B, L) for one sample of z per datum, (S, B, L) for more."""
-    shape = (batch, model.latent_dim)
-    return _posterior(model).noise(
-        arguments.generator("rng", rng), shape if samples == 1 else (samples, *shape), model.dtype
-    )
+    shape = (samples,) * (samples != 1) + (batch, model.latent_dim)
+    return _posterior(model).noise(arguments.generator("rng", rng), shape, model.dtype)
 
 
 def chunks(images, size=ROWS):

@@ -95,8 +95,8 @@ def fit(settings, out=None, overwrite=False, steps=200, restarts=1, say=print):
             found = model.fit(x, rng, steps, gain * x.shape[1], restarts, progress)
         ended = "converged" if found.converged else "still rising: give more --steps"
         say(f"  {found.steps} steps of EM, {ended}; BIC {model.bic(x):,.0f}")
-    means = (model.log_prob(rows).mean() for rows in (x, test))
-    say("log p(x): train {:.3f}, test {:.3f} nats per row".format(*means))
+    in_training, in_test = (model.log_prob(rows).mean() for rows in (x, test))
+    say(f"log p(x): train {in_training:.3f}, test {in_test:.3f} nats per row")
 
     def save(folder):
         arrays = {f"fit/{name}": np.asarray(value) for name, value in model.parameters().items()}

@@ -132,9 +132,8 @@ def latent_map(mu, labels=None, known=None, circles=(), title="mu of the test im
     axes = Figure(figsize=(7.0, 6.0), layout="constrained").subplots()
     size = min(max(2.5, 40 / math.sqrt(len(mu))), 6)  # of a point
     if numbers and (np.any(kinds % 1) or len(kinds) > min(MANY, max(10, len(known) // 2))):
-        points = axes.scatter(
-            *mu[drawn].T, size**2, labels[drawn], vmin=kinds[0], vmax=kinds[-1], linewidths=0
-        )
+        look = {"vmin": kinds[0], "vmax": kinds[-1], "linewidths": 0}
+        points = axes.scatter(*mu[drawn].T, size**2, labels[drawn], **look)
         axes.figure.colorbar(points, label="label")
     elif len(kinds) <= MANY:
         _draw_classes(axes, mu, labels, kinds, size)

@@ -133,11 +133,7 @@ def summary(run):
     weight, name = f"{config.beta:g} * {kl:.2f}", "KL to the prior"
     if config.model == "autoencoder":
         weight, name = f"{config.penalty_weight:g} * {kl:.2f}", f"penalty ({config.penalty})"
-    parts = (
-        ""
-        if config.bound == "elbo"
-        else f"; their mean, which the bound of {config.samples} samples is below"
-    )
+    parts = f"; their mean, which the bound of {config.samples} samples is below" * (config.bound != "elbo")
     yield f"  {nll:.2f} for the reconstruction (nll), {weight} for the {name}{parts}"
     condition, stream = run.condition("test"), run.stream(TEST)
     active = evaluation.active_units(run.model, run.data.x_test, config.pixels, stream, condition=condition)

@@ -91,9 +91,8 @@ def _run(run, name, rows, span):
     low, high = span
     if run.data.shift is not None or span != (0, 1):  # x = gain * grey + offset
         shift, scale = (0, 1) if run.data.shift is None else (run.data.shift, run.data.scale)
-        gain, offset = (
-            np.broadcast_to(v, model.data_dim) for v in ((high - low) / scale, (low - shift) / scale)
-        )
+        pair = (high - low) / scale, (low - shift) / scale
+        gain, offset = (np.broadcast_to(value, model.data_dim) for value in pair)
         found |= {"gain": _packed(gain), "offset": _packed(offset)}
     c, images, rng = run.condition("test"), run.data.x_test, run.stream(TEST)
     codes = evaluation.latent_means(model, images, config["pixels"], run.stream(TEST), c)

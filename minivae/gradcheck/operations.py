@@ -110,9 +110,8 @@ def _named(owner, method):
 
 def alone(case, op):
     """A row for every input of an operation, under a random upstream gradient."""
-    (forward, backward), (_, textbook) = (
-        PAIRS[op.role](of, op.near) for of in (op.owner, op.book or op.owner)
-    )
+    owners = op.owner, op.book or op.owner
+    (forward, backward), (_, textbook) = (PAIRS[op.role](owner, op.near) for owner in owners)
     kept, values = {}, list(op.inputs.values())
 
     def recorded(dy, *given):
