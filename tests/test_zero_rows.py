@@ -120,6 +120,18 @@ def test_arrays_that_are_not_contiguous_or_read_only(threads, rng):
         kernels.set_threads(before)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_logits_of_samples_without_weight(dtype, rng):
+    """Their derivative is 0, whatever is finite or infinite there; NaN stays."""
+    x = (rng.random((6, 30)) < 0.5).astype(dtype)
+    logits, dnll = rng.standard_normal((4, 6, 30)).astype(dtype), rng.standard_normal((4, 6)).astype(dtype)
+    dnll[1:3, 1:5] = 0
+    logits[:, 2, 3], logits[:, 2, 4], logits[:, 3, 5], logits[:, 4, 6] = np.nan, np.inf, -np.inf, 1e30
+    got, want = (of.bernoulli_nll_backward(dnll, logits, x) for of in (kernels, ops))
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(logits))
+    np.testing.assert_allclose(got, want, 10 * np.finfo(dtype).eps, 10 * np.finfo(dtype).eps)
+
+
 def softmax(cost):
     """The importance weights (S, B) from costs, none of them set to 0."""
     weights = np.exp(cost.min(axis=0) - cost.astype(float))

@@ -1,8 +1,7 @@
 """How many threads share a kernel, how they share it, on which cores, and why one kernel runs at a time.
 
-A share is an ordinary compiled function, and serves one thread or many. numba's `prange` would compile every
-loop several times, three times as long. Results do not depend on the number of threads: a thread owns whole
-sums, never a part of one.
+A share is an ordinary compiled function, for one thread or many; numba's `prange` would compile every loop
+several times, three times as long. A thread owns whole sums, so the number of threads changes no result.
 """
 
 import os
