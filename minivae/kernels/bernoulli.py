@@ -67,5 +67,5 @@ def _nll_backward_share(index, parts, dnll, logits, x, dlogits):
     for i in range(*range_of(dnll.size, 1, index, parts)):
         given, target, d, scale = logits[i], x[i % x.shape[0]], dlogits[i], dnll[i]
         for j in range(d.size):
-            l = given[j]  # where the weight is 0 there is no sigmoid to compute, but NaN stays
-            d[j] = scale * (el.sigmoid(l) - target[j]) if scale != 0 else scale if l == l else l
+            zero = scale if given[j] == given[j] else given[j]  # without weight: 0, but NaN stays
+            d[j] = scale * (el.sigmoid(given[j]) - target[j]) if scale != 0 else zero
