@@ -36,7 +36,8 @@ def mean_and_error(values):
 
 def noise(model, rng, batch, samples):
     """eps (B, L) for one sample of z per datum, (S, B, L) for more."""
-    shape = (samples,) * (samples != 1) + (batch, model.latent_dim)
+    shape = (batch, model.latent_dim)
+    shape = shape if samples == 1 else (samples, *shape)
     return _posterior(model).noise(arguments.generator("rng", rng), shape, model.dtype)
 
 

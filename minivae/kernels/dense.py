@@ -40,7 +40,7 @@ def dense_backward(dy, cache, input_gradient=True):
         copies, places = tuple(memory.empty(array.shape, dtype) for array in arrays), np.empty(B, np.intp)
         n = threads.launch(_leave_out, threads.get_threads(), arrays, copies, places)
         if n < B:
-            dy, x, y = (copy[:n] for copy in (*copies[:2], copies[-1]))  # the identity reads no y
+            dy, x, y = copies[0][:n], copies[1][:n], copies[-1][:n]  # the identity reads no y
     da, db = dy if code == IDENTITY else memory.empty((B, O), dtype)[:n], memory.empty((1, O), dtype)
     dx, dW = memory.empty((B if input_gradient else 0, I), dtype), memory.empty(W.shape, dtype)
     run(_backward, "CCCCAAACC", n * I * O, dy, y, da, db, da, x.T, W.T, dx[:n], dW, code=code)
